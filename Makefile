@@ -1,0 +1,23 @@
+# Everything a person runs here. Each target is a line or two; the work is in tools/ and tests/.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: install demo test check fuzz pin clean
+
+install:  ## .venv and the Debian packages that are missing
+	@PYTHON=$(PYTHON) tools/install
+
+demo: install  ## two hosts, one tunnel, and what eve sees
+	@$(BIN)/hushwire lab demo
+
+test: install  ## everything, on real network namespaces
+	$(BIN)/pytest -n 2 --dist loadgroup tests
+
+check: install  ## lint, types, import contract
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+pin:  ## newest versions into requirements.txt
+	@tools/pin
+
+clean:
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
