@@ -1,1 +1,1 @@
-"""Bytes to frozen dataclasses and back. Knows every format, decides nothing, imports nothing of ours."""
+"""Bytes to frozen dataclasses and back. Knows every format and decides nothing."""

@@ -1,4 +1,4 @@
-"""What can be wrong with bytes from the wire. The blame is always the packet's, never the program's."""
+"""What can be wrong with bytes from the wire. The blame is the packet's, never the program's."""
 
 
 class WireError(ValueError):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from hushwire.wire.cursor import Reader
 from hushwire.wire.errors import WireError
-from hushwire.wire.registry import AttributeType, ProtocolId, TransformType
+from hushwire.wire.registry import AttributeType, PayloadType, ProtocolId, TransformType
 
 _MORE_PROPOSALS = 2
 _MORE_TRANSFORMS = 3
@@ -45,6 +46,8 @@ class Proposal:
 class SecurityAssociation:
     """The body of an SA payload: at least one proposal, in the sender's order of preference."""
 
+    payload_type: ClassVar[PayloadType] = PayloadType.SA
+
     proposals: tuple[Proposal, ...]
 
     def build(self) -> bytes:
@@ -62,14 +65,18 @@ class SecurityAssociation:
         more = True
         while more:
             proposal, more = _parse_proposal(reader)
-            if proposal.number != len(proposals) + 1:
-                # §3.3.1: the first proposal MUST be 1, each next one more than the one before.
-                # A response repeats the number that it accepts, as its only proposal.
-                if proposals or more or proposal.number == 0:
-                    raise WireError(f"SA payload: proposal number {proposal.number} out of order")
             proposals.append(proposal)
         reader.expect_end()
+        _check_numbers(proposals)
         return cls(tuple(proposals))
+
+
+def _check_numbers(proposals: list[Proposal]) -> None:
+    """§3.3.1: offers count from 1; an accepted proposal comes alone and keeps its number."""
+    numbers = [proposal.number for proposal in proposals]
+    accepted = len(numbers) == 1 and numbers[0] > 0
+    if not accepted and numbers != list(range(1, len(numbers) + 1)):
+        raise WireError(f"SA payload: its proposals are numbered {numbers[:8]}, not 1, 2, 3 ...")
 
 
 def _build_proposal(proposal: Proposal, *, more: bool) -> bytes:
@@ -81,9 +88,7 @@ def _build_proposal(proposal: Proposal, *, more: bool) -> bytes:
     return (
         bytes([_MORE_PROPOSALS if more else 0, 0])
         + (8 + len(proposal.spi) + len(transforms)).to_bytes(2, "big")
-        + bytes(
-            [proposal.number, proposal.protocol, len(proposal.spi), len(proposal.transforms)]
-        )
+        + bytes([proposal.number, proposal.protocol, len(proposal.spi), len(proposal.transforms)])
         + proposal.spi
         + transforms
     )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
+from typing import ClassVar, Self
 
 from hushwire.wire.cursor import Reader
 from hushwire.wire.errors import WireError
-from hushwire.wire.registry import TsType
+from hushwire.wire.registry import PayloadType, TsType
 
 IpAddress = IPv4Address | IPv6Address
 
@@ -35,7 +36,7 @@ class TrafficSelector:
 
 @dataclass(frozen=True, slots=True)
 class TrafficSelectors:
-    """The body of a TSi or TSr payload. `unknown` counts selectors of types not known here."""
+    """What TSi and TSr share. `unknown` counts selectors of types not known here (§3.13)."""
 
     selectors: tuple[TrafficSelector, ...]
     unknown: int = 0
@@ -45,7 +46,7 @@ class TrafficSelectors:
         return bytes([len(parts), 0, 0, 0]) + b"".join(parts)
 
     @classmethod
-    def parse(cls, body: bytes) -> TrafficSelectors:
+    def parse(cls, body: bytes) -> Self:
         """Raises `WireError` for a wrong count, length or order of a range."""
         reader = Reader(body, "traffic selector payload")
         count = reader.u8()
@@ -62,6 +63,20 @@ class TrafficSelectors:
                 selectors.append(selector)
         reader.expect_end()
         return cls(tuple(selectors), unknown)
+
+
+@dataclass(frozen=True, slots=True)
+class TsInitiator(TrafficSelectors):
+    """TSi: the traffic at the end of the initiator of this exchange."""
+
+    payload_type: ClassVar[PayloadType] = PayloadType.TSI
+
+
+@dataclass(frozen=True, slots=True)
+class TsResponder(TrafficSelectors):
+    """TSr: the traffic at the end of the responder of this exchange."""
+
+    payload_type: ClassVar[PayloadType] = PayloadType.TSR
 
 
 def _build_selector(selector: TrafficSelector) -> bytes:

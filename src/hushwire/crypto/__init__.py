@@ -1,0 +1,1 @@
+"""Named suites, key derivation, key exchanges and signatures over pyca/cryptography."""

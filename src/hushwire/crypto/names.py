@@ -1,0 +1,141 @@
+"""strongSwan-style names of transforms, also of those that are not used here.
+
+A peer's offer, or an old configuration, names algorithms that Hushwire does not use; an
+explanation must be able to say which.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+from hushwire.crypto.aead import CIPHERS
+from hushwire.crypto.errors import UnknownAlgorithmError
+from hushwire.crypto.exchange import EXCHANGES
+from hushwire.crypto.prf import PRFS
+from hushwire.wire.ike.payloads.sa import Transform
+from hushwire.wire.registry import EsnId, TransformType
+
+_ENCR, _PRF, _INTEG = TransformType.ENCR, TransformType.PRF, TransformType.INTEG
+_KE, _ESN = TransformType.KE, TransformType.ESN
+
+SUPPORTED: dict[str, Transform] = {
+    **{c.name: Transform(_ENCR, c.id, c.key_bits) for c in CIPHERS},
+    **{p.name: Transform(_PRF, p.id) for p in PRFS},
+    **{e.name: Transform(_KE, e.method) for e in EXCHANGES},
+    "esn": Transform(_ESN, EsnId.ESN),
+    "noesn": Transform(_ESN, EsnId.NO_ESN),
+}
+"""What a proposal string can name, by the name that `describe` gives."""
+
+ALIASES = {
+    "aes128gcm": "aes128gcm16",
+    "aes128gcm128": "aes128gcm16",
+    "aes256gcm": "aes256gcm16",
+    "aes256gcm128": "aes256gcm16",
+    "curve25519": "x25519",
+}
+
+_WEAK = "is too weak for today"
+_FORBIDDEN = "must not be used any more"
+_NOT_HERE = "is not built into Hushwire"
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """An algorithm that exists: why it is not used here, and what to use instead."""
+
+    transform: Transform | None
+    reason: str
+    instead: str | None
+
+
+_MODP_WEAK = f"{_WEAK} (RFC 8247 §2.4)"
+_MODP_FORBIDDEN = f"{_FORBIDDEN} (RFC 8247 §2.4)"
+_GCM, _KEX = "aes256gcm16", "x25519"
+_ITSELF = "is not needed: the ciphers here protect integrity themselves; a PRF is named prfsha…"
+
+REFUSED: dict[str, _Refused] = {
+    "des": _Refused(Transform(_ENCR, 2), f"{_FORBIDDEN} (RFC 8247 §2.1, RFC 8221 §5)", _GCM),
+    "3des": _Refused(Transform(_ENCR, 3), f"{_WEAK} (RFC 8221 §5)", _GCM),
+    "blowfish": _Refused(Transform(_ENCR, 7), f"{_FORBIDDEN} (RFC 8221 §5)", _GCM),
+    "null": _Refused(Transform(_ENCR, 11), "would leave everything readable", _GCM),
+    **{
+        f"aes{bits}{suffix}": _Refused(
+            Transform(_ENCR, number, bits),
+            _NOT_HERE,
+            "aes128gcm16" if bits == 128 else _GCM,
+        )
+        for suffix, number in (
+            ("", 12),
+            ("ctr", 13),
+            ("ccm8", 14),
+            ("ccm12", 15),
+            ("ccm16", 16),
+            ("gcm8", 18),
+            ("gcm12", 19),
+        )
+        for bits in (128, 192, 256)
+    },
+    "aes": _Refused(None, "does not say its key length and mode", _GCM),
+    "aes192gcm16": _Refused(Transform(_ENCR, 20, 192), _NOT_HERE, _GCM),
+    "prfmd5": _Refused(Transform(_PRF, 1), f"{_FORBIDDEN} (RFC 8247 §2.2)", "prfsha256"),
+    "prfsha1": _Refused(Transform(_PRF, 2), f"{_WEAK} (RFC 8247 §2.2)", "prfsha256"),
+    "prfaesxcbc": _Refused(Transform(_PRF, 4), _NOT_HERE, "prfsha256"),
+    "prfaescmac": _Refused(Transform(_PRF, 8), _NOT_HERE, "prfsha256"),
+    "md5": _Refused(Transform(_INTEG, 1), f"{_FORBIDDEN} (RFC 8247 §2.3)", "prfsha256"),
+    "sha1": _Refused(Transform(_INTEG, 2), f"{_WEAK} (RFC 8247 §2.3)", "prfsha256"),
+    "sha": _Refused(None, f"means SHA-1, which {_WEAK} (RFC 8247 §2.3)", "prfsha256"),
+    "aesxcbc": _Refused(Transform(_INTEG, 5), _ITSELF, None),
+    "aescmac": _Refused(Transform(_INTEG, 8), _ITSELF, None),
+    "sha256": _Refused(Transform(_INTEG, 12), _ITSELF, "prfsha256"),
+    "sha384": _Refused(Transform(_INTEG, 13), _ITSELF, "prfsha384"),
+    "sha512": _Refused(Transform(_INTEG, 14), _ITSELF, "prfsha512"),
+    "modp768": _Refused(Transform(_KE, 1), _MODP_FORBIDDEN, _KEX),
+    "modp1024": _Refused(Transform(_KE, 2), _MODP_WEAK, _KEX),
+    "modp1536": _Refused(Transform(_KE, 5), _MODP_WEAK, _KEX),
+    "modp2048": _Refused(Transform(_KE, 14), _NOT_HERE, _KEX),
+    "modp3072": _Refused(Transform(_KE, 15), _NOT_HERE, _KEX),
+    "modp4096": _Refused(Transform(_KE, 16), _NOT_HERE, _KEX),
+    "modp6144": _Refused(Transform(_KE, 17), _NOT_HERE, _KEX),
+    "modp8192": _Refused(Transform(_KE, 18), _NOT_HERE, _KEX),
+    "modp1024s160": _Refused(Transform(_KE, 22), _MODP_FORBIDDEN, _KEX),
+    "modp2048s224": _Refused(Transform(_KE, 23), _MODP_WEAK, _KEX),
+    "modp2048s256": _Refused(Transform(_KE, 24), _MODP_WEAK, _KEX),
+    "ecp192": _Refused(Transform(_KE, 25), _WEAK, "ecp256"),
+    "ecp224": _Refused(Transform(_KE, 26), _WEAK, "ecp256"),
+    "ecp521": _Refused(Transform(_KE, 21), _NOT_HERE, "ecp384"),
+    "ecp256bp": _Refused(Transform(_KE, 28), _NOT_HERE, "ecp256"),
+    "ecp384bp": _Refused(Transform(_KE, 29), _NOT_HERE, "ecp384"),
+    "ecp512bp": _Refused(Transform(_KE, 30), _NOT_HERE, "ecp384"),
+    "x448": _Refused(Transform(_KE, 32), _NOT_HERE, _KEX),
+    "mlkem512": _Refused(Transform(_KE, 35), _NOT_HERE, _KEX),
+    "mlkem768": _Refused(Transform(_KE, 36), _NOT_HERE, _KEX),
+    "mlkem1024": _Refused(Transform(_KE, 37), _NOT_HERE, _KEX),
+}
+
+_NAMES = {transform: name for name, transform in SUPPORTED.items()} | {
+    refused.transform: name for name, refused in REFUSED.items() if refused.transform
+}
+_KIND_NAMES: dict[int, str] = {_ENCR: "encr", _PRF: "prf", _INTEG: "integ", _KE: "ke", _ESN: "esn"}
+
+
+def named(token: str) -> Transform:
+    """The transform with this name or alias. Raises `UnknownAlgorithmError`."""
+    name = token.strip().lower()
+    name = ALIASES.get(name, name)
+    if name in SUPPORTED:
+        return SUPPORTED[name]
+    if name in REFUSED:
+        raise UnknownAlgorithmError(token, REFUSED[name].instead, REFUSED[name].reason)
+    nearest = difflib.get_close_matches(name, [*SUPPORTED, *ALIASES], n=1)
+    raise UnknownAlgorithmError(token, ALIASES.get(nearest[0], nearest[0]) if nearest else None)
+
+
+def name_of(transform: Transform) -> str:
+    """The name of a transform, or its kind and number (`encr-99`) when it has none here."""
+    plain = Transform(transform.type, transform.id, transform.key_length)
+    if plain in _NAMES:
+        return _NAMES[plain]
+    name = f"{_KIND_NAMES.get(transform.type, f'type{transform.type}')}-{transform.id}"
+    return name if transform.key_length is None else f"{name}/{transform.key_length}"

@@ -1,0 +1,1 @@
+"""The asyncio shell: carries the protocol's effects out into the world."""

@@ -1,0 +1,1 @@
+"""What moves packets between TUN and the wire. One contract in base.py, several engines."""

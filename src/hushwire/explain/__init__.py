@@ -1,0 +1,1 @@
+"""Typed outcomes and the sentences that a person reads."""

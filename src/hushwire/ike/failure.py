@@ -1,0 +1,15 @@
+"""How a step of a negotiation says that it cannot go on."""
+
+from __future__ import annotations
+
+from hushwire.explain.outcome import Failure
+from hushwire.wire.ike.payloads.notify import Notify
+
+
+class NegotiationFailedError(Exception):
+    """This exchange ends here. `notify` is what the peer is told, `outcome` what we report."""
+
+    def __init__(self, outcome: Failure | None, notify: Notify | None = None) -> None:
+        super().__init__(outcome)
+        self.outcome = outcome
+        self.notify = notify

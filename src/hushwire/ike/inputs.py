@@ -1,0 +1,146 @@
+"""What the protocol is told: who the peers are, what is allowed, and what one call has at hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from hushwire.crypto.exchange import Rng
+from hushwire.crypto.sign import PrivateKey, PublicKey
+from hushwire.explain.outcome import Event
+from hushwire.ike.effects import Effect, InstallSa, RemoveSa, Report, Send
+from hushwire.sa.association import ChildSa, Encap, Path
+from hushwire.sa.identity import Identity
+from hushwire.wire.ike.header import Header
+from hushwire.wire.ike.message import Message
+from hushwire.wire.ike.payloads.sa import Transform
+from hushwire.wire.ike.payloads.ts import IpAddress, TrafficSelector
+
+
+@dataclass(frozen=True, slots=True)
+class Psk:
+    """Shared key message integrity code (RFC 7296 §2.15)."""
+
+    secret: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RawKeys:
+    """Raw public keys, known to each other beforehand (RFC 7670)."""
+
+    own: PrivateKey = field(repr=False)
+    peer: PublicKey
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One peer that may connect, or that we connect to.
+
+    `local_id` None is the address that the IKE SA has on this side. `remote_id` None accepts any
+    identity that proves the secret. `address` None means that it is
+    not known beforehand. Proposals are in order of preference. `liveness` is in seconds.
+    """
+
+    name: str
+    credential: Psk | RawKeys
+    local_id: Identity | None
+    remote_id: Identity | None
+    ike_proposals: tuple[tuple[Transform, ...], ...]
+    esp_proposals: tuple[tuple[Transform, ...], ...]
+    local_selectors: tuple[TrafficSelector, ...]
+    remote_selectors: tuple[TrafficSelector, ...]
+    address: IpAddress | None = None
+    encap: Encap = Encap.AUTO
+    liveness: float = 20.0
+    replay_window: int = 1024
+
+    def own_id(self, path: Path) -> Identity:
+        """What we say that we are, on this path."""
+        return self.local_id or Identity.of_address(path.local.ip)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a request is repeated: after `first` seconds, then each time `factor` as long.
+
+    After `tries` transmissions and one more wait the peer counts as silent: with the defaults
+    31.5 seconds in all, for a request of an attempt to connect as for any later one.
+    """
+
+    first: float = 0.5
+    factor: float = 2.0
+    tries: int = 6
+
+    def wait(self, sent: int) -> float:
+        """Seconds from transmission number `sent` (from 1) to the next, or to giving up."""
+        return self.first * self.factor ** (sent - 1)
+
+    @property
+    def total(self) -> float:
+        """Seconds from the first transmission to giving up."""
+        return sum(self.wait(sent) for sent in range(1, self.tries + 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much strangers may cost (RFC 7296 §2.6, RFC 8019 §4). Times in seconds."""
+
+    cookies_from: int = 32
+    half_open: int = 1000
+    half_open_seconds: float = 35.0
+    close_seconds: float = 2.0
+    duplicate_seconds: float = 5.0
+
+
+class IkeDrop(StrEnum):
+    """Every way an IKE datagram can end without an effect on an SA; counted, never logged."""
+
+    MALFORMED = "malformed"
+    UNKNOWN_SPI = "unknown_spi"
+    BAD_ICV = "bad_icv"
+    OUTSIDE_WINDOW = "outside_window"
+    UNEXPECTED = "unexpected"
+    COOKIE_REQUIRED = "cookie_required"
+    TOO_MANY_HALF_OPEN = "too_many_half_open"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """One IKE message: parsed, octet for octet, and the path that it came by."""
+
+    message: Message
+    data: bytes
+    path: Path
+
+    @property
+    def header(self) -> Header:
+        return self.message.header
+
+
+@dataclass(slots=True)
+class Turn:
+    """One call into the protocol: the time, randomness, and the effects so far, in order.
+
+    `now` is in seconds from any fixed point; it only has to go forward.
+    """
+
+    now: float
+    rng: Rng
+    drops: dict[IkeDrop, int]
+    effects: list[Effect] = field(default_factory=list)
+
+    def send(self, data: bytes, path: Path) -> None:
+        self.effects.append(Send(data, path))
+
+    def report(self, event: Event) -> None:
+        self.effects.append(Report(event))
+
+    def install_sa(self, sa: ChildSa) -> None:
+        self.effects.append(InstallSa(sa))
+
+    def remove_sa(self, inbound_spi: int) -> None:
+        self.effects.append(RemoveSa(inbound_spi))
+
+    def drop(self, why: IkeDrop) -> None:
+        self.drops[why] += 1

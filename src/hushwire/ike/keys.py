@@ -1,0 +1,53 @@
+"""Key derivation of the IKE SA and of a CHILD_SA (RFC 7296 §2.14, §2.17)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hushwire.crypto.prf import Prf
+from hushwire.crypto.suites import EspSuite, IkeSuite
+
+
+@dataclass(frozen=True, slots=True)
+class IkeKeys:
+    """SK_d, SK_ei, SK_er, SK_pi, SK_pr. SK_e* are cipher key and salt joined (RFC 5282 §7.1).
+
+    There are no SK_a*: every IKE cipher here is an AEAD, whose integrity needs no key of its own.
+    """
+
+    d: bytes = field(repr=False)
+    ei: bytes = field(repr=False)
+    er: bytes = field(repr=False)
+    pi: bytes = field(repr=False)
+    pr: bytes = field(repr=False)
+
+
+def derive_ike_keys(
+    suite: IkeSuite, shared: bytes, nonces: tuple[bytes, bytes], spis: tuple[bytes, bytes]
+) -> IkeKeys:
+    """SKEYSEED = prf(Ni | Nr, g^ir), and all keys from prf+ of it (RFC 7296 §2.14).
+
+    `nonces` are Ni and Nr, `spis` SPIi and SPIr.
+    """
+    prf = suite.prf
+    skeyseed = prf(b"".join(nonces), shared)
+    sizes = (prf.octets, *[suite.cipher.keymat_octets] * 2, prf.octets, prf.octets)
+    stream = prf.plus(skeyseed, b"".join(nonces + spis), sum(sizes))
+    parts = []
+    offset = 0
+    for size in sizes:
+        parts.append(stream[offset : offset + size])
+        offset += size
+    return IkeKeys(*parts)
+
+
+def derive_child_keys(
+    prf: Prf, sk_d: bytes, ni: bytes, nr: bytes, suite: EspSuite
+) -> tuple[bytes, bytes]:
+    """KEYMAT = prf+(SK_d, Ni | Nr) for the first CHILD_SA (RFC 7296 §2.17).
+
+    Returns the keys for traffic from the initiator and from the responder, in this order.
+    """
+    size = suite.cipher.keymat_octets
+    keymat = prf.plus(sk_d, ni + nr, 2 * size)
+    return keymat[:size], keymat[size:]

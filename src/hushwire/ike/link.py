@@ -1,0 +1,72 @@
+"""The wire side of one IKE SA: its SPIs, its path, its window, and messages built for them."""
+
+from __future__ import annotations
+
+from hushwire.ike.inputs import Incoming, Patience, Turn
+from hushwire.ike.states import Role, Secrets
+from hushwire.ike.window import Window
+from hushwire.sa.association import Path
+from hushwire.wire.ike.header import Header
+from hushwire.wire.ike.message import Payload
+from hushwire.wire.registry import ExchangeType
+
+
+class Link:
+    """Sends protected messages of one IKE SA. Knows nothing of what they mean."""
+
+    def __init__(self, role: Role, own_spi: bytes, path: Path, patience: Patience) -> None:
+        self.role = role
+        self.own_spi = own_spi
+        self.peer_spi = bytes(8)
+        self.path = path
+        self.window = Window(patience)
+
+    @property
+    def initiator_spi(self) -> bytes:
+        return self.own_spi if self.role is Role.INITIATOR else self.peer_spi
+
+    @property
+    def responder_spi(self) -> bytes:
+        return self.peer_spi if self.role is Role.INITIATOR else self.own_spi
+
+    def send_plain(self, request: bytes, turn: Turn) -> None:
+        """IKE_SA_INIT, the first time or once more with a cookie or another group."""
+        self.window.restart()
+        self.window.sending(request, turn.now)
+        turn.send(request, self.path)
+
+    def request(
+        self,
+        secrets: Secrets,
+        exchange: ExchangeType,
+        payloads: tuple[Payload, ...],
+        turn: Turn,
+    ) -> None:
+        """Seal and send a request of ours; the window must be free."""
+        header = self._header(exchange, self.window.next_id, response=False)
+        data = secrets.protection.seal(header, payloads)
+        self.window.sending(data, turn.now)
+        turn.send(data, self.path)
+
+    def respond(
+        self, to: Incoming, secrets: Secrets, payloads: tuple[Payload, ...], turn: Turn
+    ) -> None:
+        """Seal and send the response, back to where the request came from (§2.11)."""
+        header = self._header(to.header.exchange, to.header.message_id, response=True)
+        response = secrets.protection.seal(header, payloads)
+        self.window.answering(to.data, response)
+        turn.send(response, to.path)
+
+    def repeat(self, to: Incoming, turn: Turn) -> None:
+        """The cached response once more, octet for octet (§2.1)."""
+        turn.send(self.window.cached_response, to.path)
+
+    def _header(self, exchange: int, message_id: int, *, response: bool) -> Header:
+        return Header(
+            self.initiator_spi,
+            self.responder_spi,
+            exchange,
+            message_id,
+            initiator=self.role is Role.INITIATOR,
+            response=response,
+        )

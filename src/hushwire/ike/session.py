@@ -1,0 +1,452 @@
+"""One IKE SA: the state machine of `states.py`, driven by messages and time.
+
+    datagram ─► window (new, repeated, outside?) ─► open SK ─► rules ─► task ─► effects
+
+A session never looks at other sessions; what concerns several of them is in `endpoint.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from hushwire.crypto.errors import BadIcvError
+from hushwire.explain.outcome import (
+    Authenticated,
+    ClosedByPeer,
+    ClosedByUs,
+    Failure,
+    PeerAnswered,
+    PeerMisbehaved,
+    PeerSilent,
+    RefusedByPeer,
+    TunnelUp,
+)
+from hushwire.ike.failure import NegotiationFailedError
+from hushwire.ike.inputs import IkeDrop, Incoming, Limits, Peer, Turn
+from hushwire.ike.link import Link
+from hushwire.ike.proofs import VerifiedPeer
+from hushwire.ike.states import (
+    AuthSent,
+    Closed,
+    Closing,
+    Established,
+    HalfOpen,
+    InitOffer,
+    InitSent,
+    Role,
+    Secrets,
+    State,
+)
+from hushwire.ike.tasks import auth, child, informational, init
+from hushwire.ike.window import Arrival
+from hushwire.sa.association import Address, ChildSa, Encapsulation, Path
+from hushwire.wire.errors import UnsupportedCriticalPayloadError, WireError
+from hushwire.wire.ike.message import Payload
+from hushwire.wire.ike.payloads.notify import Notify
+from hushwire.wire.ike.rules import check_inner
+from hushwire.wire.registry import ExchangeType, NotifyType
+
+NATT_PORT = 4500
+_LINGER_SECONDS = 5.0  # how long a closed IKE SA still repeats its last response
+
+
+class Session:
+    """One IKE SA, from its first message to the last retransmission that it must answer.
+
+    `new_spi` gives an inbound ESP SPI that no other SA of this host uses.
+    """
+
+    def __init__(self, link: Link, now: float, new_spi: Callable[[], int], limits: Limits) -> None:
+        self.link = link
+        self.created_at = now
+        self.heard_at = now
+        self.state: State = Closed(now)
+        self.initial_contact = False
+        self.redundant = False  # another IKE SA with this peer stands: the end of this one is none
+        self._new_spi = new_spi
+        self._limits = limits
+
+    @property
+    def role(self) -> Role:
+        return self.link.role
+
+    @property
+    def peer_name(self) -> str:
+        """Our name for the peer; "" while a responder does not know it, and after the end."""
+        state = self.state
+        if isinstance(state, InitSent | AuthSent):
+            return state.peer.name
+        if isinstance(state, Established):
+            return state.verified.peer.name
+        return state.peer_name if isinstance(state, Closing) else ""
+
+    def deadline(self) -> float | None:
+        """When `timer` has something to do, None for never."""
+        state = self.state
+        times = [self.link.window.deadline]
+        if isinstance(state, HalfOpen | Closing | Closed):
+            times.append(state.until)
+        if isinstance(state, Established) and not self.link.window.busy:
+            times.append(self.heard_at + state.verified.peer.liveness)
+        return min((at for at in times if at is not None), default=None)
+
+    def heard(self, at: float) -> None:
+        """ESP from the peer arrived at `at`: it lives (§2.4)."""
+        self.heard_at = max(self.heard_at, at)
+
+    # IKE_SA_INIT.
+
+    def connect(self, peer: Peer, turn: Turn) -> None:
+        """Begin as the initiator."""
+        self._send_init(peer, init.begin(peer, turn.rng), turn)
+
+    def _send_init(self, peer: Peer, offer: InitOffer, turn: Turn) -> None:
+        request = init.build_request(peer, offer, self.link.own_spi, self.link.path)
+        self.state = InitSent(peer, offer, request)
+        self.link.send_plain(request, turn)
+
+    def init_response(self, incoming: Incoming, turn: Turn) -> None:
+        """A response to IKE_SA_INIT. Nothing protects it: what is malformed is ignored."""
+        state = self.state
+        if not isinstance(state, InitSent) or incoming.header.message_id != 0:
+            turn.drop(IkeDrop.UNEXPECTED)
+            return
+        try:
+            result = init.process_response(state, incoming, turn.rng)
+        except WireError:
+            turn.drop(IkeDrop.MALFORMED)
+            return
+        except NegotiationFailedError as failed:
+            self._fail(failed.outcome, turn)
+            return
+        if isinstance(result, init.Restart):
+            self._send_init(state.peer, result.offer, turn)
+            return
+        self.link.window.answered()
+        self.link.peer_spi = incoming.header.responder_spi
+        self._send_auth(state.peer, result, turn)
+
+    def answered_init(self, incoming: Incoming, response: bytes, secrets: Secrets) -> None:
+        """Begin as the responder: IKE_SA_INIT has been answered, IKE_AUTH has to follow in time."""
+        self.link.peer_spi = incoming.header.initiator_spi
+        self.link.window.answering(incoming.data, response)
+        self.state = HalfOpen(secrets, self.created_at + self._limits.half_open_seconds)
+
+    def repeat_init(self, incoming: Incoming, turn: Turn) -> None:
+        """The same IKE_SA_INIT once more: the same response (§2.1)."""
+        if self.link.window.arrival(0, incoming.data) is Arrival.REPEATED:
+            self.link.repeat(incoming, turn)
+        else:
+            turn.drop(IkeDrop.OUTSIDE_WINDOW)
+
+    # IKE_AUTH.
+
+    def _send_auth(self, peer: Peer, secrets: Secrets, turn: Turn) -> None:
+        address = self.link.path.remote.ip
+        turn.report(
+            PeerAnswered(peer.name, str(address), secrets.suite.name, secrets.nat.describe())
+        )
+        if secrets.encapsulation is Encapsulation.UDP:
+            # §2.23: from IKE_AUTH on, and for ESP, both ends use port 4500.
+            local = self.link.path.local.ip
+            self.link.path = Path(Address(local, NATT_PORT), Address(address, NATT_PORT))
+        spi = self._new_spi()
+        try:
+            payloads = auth.build_request(
+                peer, secrets, spi, self.link.path, initial_contact=self.initial_contact
+            )
+        except NegotiationFailedError as failed:
+            self._fail(failed.outcome, turn)
+            return
+        self.state = AuthSent(peer, secrets, spi)
+        self.link.request(secrets, ExchangeType.IKE_AUTH, payloads, turn)
+
+    def _auth_response(
+        self, state: AuthSent, payloads: tuple[Payload, ...], path: Path, turn: Turn
+    ) -> None:
+        try:
+            verified, result = auth.process_response(
+                state.peer, state.secrets, payloads, state.inbound_spi, path
+            )
+        except NegotiationFailedError as failed:
+            self._fail(failed.outcome, turn)
+            if failed.notify is not None:
+                # §2.21.2: the responder believes that all is well; it has to be told.
+                self._say_goodbye(state.secrets, (failed.notify,), state.peer.name, turn)
+            return
+        turn.report(Authenticated(state.peer.name, verified.identity.text, verified.method))
+        if isinstance(result, NegotiationFailedError):
+            self._fail(result.outcome, turn)
+            self._say_goodbye(state.secrets, informational.DELETE_IKE_SA, state.peer.name, turn)
+            return
+        self._establish(state.secrets, verified, result, turn)
+        if state.close_when_up:
+            self.close(turn)
+
+    def _answer_auth(
+        self,
+        incoming: Incoming,
+        payloads: tuple[Payload, ...],
+        secrets: Secrets,
+        peers: Sequence[Peer],
+        turn: Turn,
+    ) -> None:
+        self.link.path = incoming.path
+        try:
+            result = auth.answer(peers, secrets, payloads, self._new_spi(), incoming.path)
+        except NegotiationFailedError as failed:
+            refusal = (failed.notify,) if failed.notify else ()
+            self.link.respond(incoming, secrets, refusal, turn)
+            self._fail(failed.outcome, turn)
+            return
+        verified = result.verified
+        turn.report(Authenticated(verified.peer.name, verified.identity.text, verified.method))
+        self.initial_contact = result.initial_contact
+        made = result.child if isinstance(result.child, ChildSa) else None
+        # The inbound SA is installed before the message that lets the peer use it is sent.
+        self._establish(secrets, verified, made, turn)
+        self.link.respond(incoming, secrets, result.response, turn)
+        if isinstance(result.child, NegotiationFailedError) and result.child.outcome:
+            turn.report(result.child.outcome)
+
+    def _establish(
+        self, secrets: Secrets, verified: VerifiedPeer, made: ChildSa | None, turn: Turn
+    ) -> None:
+        self.state = Established(secrets, verified, made, turn.now)
+        if made is None:
+            return
+        turn.install_sa(made)
+        local, remote = child.selector_texts(made)
+        turn.report(
+            TunnelUp(
+                verified.peer.name,
+                self.role is Role.INITIATOR,
+                secrets.suite.name,
+                made.suite.name,
+                made.encapsulation.value,
+                local,
+                remote,
+            )
+        )
+
+    # Protected messages.
+
+    def protected(self, incoming: Incoming, peers: Sequence[Peer], turn: Turn) -> None:
+        """A message with an SK payload, in any state."""
+        header = incoming.header
+        window = self.link.window
+        arrival = window.arrival(header.message_id, incoming.data)
+        if not header.response and arrival is Arrival.REPEATED:
+            self.link.repeat(incoming, turn)
+            return
+        wanted = window.awaits(header.message_id) if header.response else arrival is Arrival.NEW
+        if not wanted:
+            turn.drop(IkeDrop.OUTSIDE_WINDOW)
+            return
+        secrets = self._secrets()
+        sealed = incoming.message.encrypted
+        if secrets is None or sealed is None:
+            turn.drop(IkeDrop.UNEXPECTED)
+            return
+        try:
+            payloads = secrets.protection.open_payloads(sealed)
+            check_inner(header, payloads)
+            if header.response:
+                self._response(incoming, payloads, turn)
+            else:
+                self._answer(incoming, payloads, secrets, peers, turn)
+        except BadIcvError:
+            turn.drop(IkeDrop.BAD_ICV)
+            return
+        except WireError as error:
+            self._malformed(incoming, secrets, error, turn)
+        self.heard_at = turn.now
+
+    def _response(self, incoming: Incoming, payloads: tuple[Payload, ...], turn: Turn) -> None:
+        state = self.state
+        exchange = incoming.header.exchange
+        if isinstance(state, AuthSent) and exchange == ExchangeType.IKE_AUTH:
+            self.link.window.answered()
+            self._auth_response(state, payloads, incoming.path, turn)
+        elif isinstance(state, Closing) and exchange == ExchangeType.INFORMATIONAL:
+            self._acknowledged(state, turn)
+        elif isinstance(state, Established) and exchange == ExchangeType.INFORMATIONAL:
+            self.link.window.answered()  # the answer to a liveness check says all by coming (§2.4)
+        else:
+            turn.drop(IkeDrop.UNEXPECTED)
+
+    def _answer(
+        self,
+        incoming: Incoming,
+        payloads: tuple[Payload, ...],
+        secrets: Secrets,
+        peers: Sequence[Peer],
+        turn: Turn,
+    ) -> None:
+        """A new request that is genuine."""
+        exchange = incoming.header.exchange
+        state = self.state
+        if isinstance(state, HalfOpen) and exchange == ExchangeType.IKE_AUTH:
+            self._answer_auth(incoming, payloads, secrets, peers, turn)
+        elif not isinstance(state, Established | Closing):
+            turn.drop(IkeDrop.UNEXPECTED)
+        elif exchange == ExchangeType.INFORMATIONAL:
+            self._answer_informational(incoming, payloads, secrets, turn)
+        elif exchange == ExchangeType.CREATE_CHILD_SA:
+            # RFC 7296 §4 allows an implementation that does no more than one CHILD_SA.
+            refusal = Notify(NotifyType.NO_ADDITIONAL_SAS)
+            self.link.respond(incoming, secrets, (refusal,), turn)
+        else:
+            raise WireError(f"{_exchange_name(exchange)} on an established IKE SA")
+
+    def _answer_informational(
+        self, incoming: Incoming, payloads: tuple[Payload, ...], secrets: Secrets, turn: Turn
+    ) -> None:
+        state = self.state
+        name = self.peer_name
+        made = state.child if isinstance(state, Established) else None
+        told = informational.answer(payloads, made)
+        self.link.respond(incoming, secrets, told.response, turn)
+        if isinstance(state, Closing):
+            if told.ike_sa_deleted:  # both sides closed at once
+                self._acknowledged(state, turn)
+        elif told.ike_sa_deleted:
+            self._fail(None if self.redundant else ClosedByPeer(name), turn)
+        elif told.error:
+            self._fail(RefusedByPeer(name, "IKE_AUTH", told.error), turn)
+        elif told.child_deleted:
+            # An IKE SA without a CHILD_SA is of no use here: close it, and begin anew.
+            self._fail(ClosedByPeer(name), turn)
+            self._say_goodbye(secrets, informational.DELETE_IKE_SA, name, turn)
+
+    def _malformed(
+        self, incoming: Incoming, secrets: Secrets, error: WireError, turn: Turn
+    ) -> None:
+        """A genuine message that breaks the rules: tell, and end the IKE SA (§2.21.2, §2.21.3).
+
+        An unknown critical payload ends only an IKE SA that is not yet established (§2.5).
+        """
+        turn.drop(IkeDrop.MALFORMED)
+        critical = isinstance(error, UnsupportedCriticalPayloadError)
+        if not incoming.header.response:
+            notify = (
+                Notify(NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD, bytes([error.payload_type]))
+                if isinstance(error, UnsupportedCriticalPayloadError)
+                else Notify(NotifyType.INVALID_SYNTAX)
+            )
+            self.link.respond(incoming, secrets, (notify,), turn)
+            if critical and isinstance(self.state, Established):
+                return
+        exchange = _exchange_name(incoming.header.exchange)
+        self._fail(PeerMisbehaved(self.peer_name, exchange, str(error)), turn)
+
+    # Time.
+
+    def timer(self, turn: Turn) -> None:
+        """Do what is due at `turn.now`."""
+        state = self.state
+        deadline = self.link.window.deadline
+        if isinstance(state, HalfOpen) and turn.now >= state.until:
+            self.state = Closed(turn.now)
+        elif isinstance(state, Closing) and turn.now >= state.until:
+            if not state.quiet:
+                turn.report(ClosedByUs(state.peer_name, acknowledged=False))
+            self._closed(turn)
+        elif deadline is not None and turn.now >= deadline:
+            self._retransmit(turn)
+        elif (
+            isinstance(state, Established)
+            and deadline is None
+            and turn.now >= self.heard_at + state.verified.peer.liveness
+        ):
+            # Nothing heard for a while: an empty INFORMATIONAL asks whether it lives (§2.4).
+            self.link.request(
+                state.secrets, ExchangeType.INFORMATIONAL, informational.LIVENESS, turn
+            )
+
+    def _retransmit(self, turn: Turn) -> None:
+        window = self.link.window
+        tries, seconds = window.sent, window.waited(turn.now)
+        data = window.again(turn.now)
+        if data is not None:
+            turn.send(data, self.link.path)
+            return
+        exchanges = {InitSent: "IKE_SA_INIT", AuthSent: "IKE_AUTH"}
+        self._fail(
+            PeerSilent(
+                self.peer_name,
+                str(self.link.path.remote.ip),
+                exchanges.get(type(self.state), "INFORMATIONAL"),
+                tries,
+                seconds,
+                was_up=isinstance(self.state, Established),
+            ),
+            turn,
+        )
+
+    # The end.
+
+    def close(self, turn: Turn, *, quiet: bool = False) -> None:
+        """Orderly: tell the peer, and wait for its word as long as `Limits.close_seconds`."""
+        state = self.state
+        if isinstance(state, Established):
+            self._remove_child(turn)
+            self._say_goodbye(
+                state.secrets, informational.DELETE_IKE_SA, self.peer_name, turn, quiet=quiet
+            )
+        elif isinstance(state, AuthSent):
+            # The peer may be up by now, and our one request is in flight: wait for its answer.
+            self.state = replace(state, close_when_up=True)
+        elif isinstance(state, InitSent | HalfOpen):
+            self._closed(turn)
+
+    def drop(self, turn: Turn) -> None:
+        """Forget this IKE SA without a word: the peer itself has forgotten it."""
+        self._fail(None, turn)
+
+    def _say_goodbye(
+        self,
+        secrets: Secrets,
+        payloads: tuple[Payload, ...],
+        name: str,
+        turn: Turn,
+        *,
+        quiet: bool = True,
+    ) -> None:
+        self.link.window.answered()
+        self.state = Closing(secrets, name, turn.now + self._limits.close_seconds, quiet)
+        self.link.request(secrets, ExchangeType.INFORMATIONAL, payloads, turn)
+
+    def _acknowledged(self, state: Closing, turn: Turn) -> None:
+        if not state.quiet:
+            turn.report(ClosedByUs(state.peer_name, acknowledged=True))
+        self._closed(turn)
+
+    def _fail(self, outcome: Failure | None, turn: Turn) -> None:
+        self._remove_child(turn)
+        if outcome is not None:
+            turn.report(outcome)
+        self._closed(turn)
+
+    def _closed(self, turn: Turn) -> None:
+        self.link.window.answered()
+        self.state = Closed(turn.now + _LINGER_SECONDS)
+
+    def _remove_child(self, turn: Turn) -> None:
+        state = self.state
+        if isinstance(state, Established) and state.child is not None:
+            turn.remove_sa(state.child.inbound_spi)
+
+    def _secrets(self) -> Secrets | None:
+        state = self.state
+        if isinstance(state, AuthSent | HalfOpen | Established | Closing):
+            return state.secrets
+        return None
+
+
+def _exchange_name(number: int) -> str:
+    try:
+        return ExchangeType(number).name
+    except ValueError:
+        return f"exchange type {number}"

@@ -1,0 +1,115 @@
+"""The states of an IKE SA, each holding exactly what is known in it.
+
+    initiator:  InitSent ──► AuthSent ──► Established ──► Closing ──► Closed
+    responder:               HalfOpen ──► Established ──► Closing ──► Closed
+
+From every state a failure leads to Closing (when the peer is to be told) or Closed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from hushwire.crypto.exchange import KeyExchange, Offer
+from hushwire.crypto.suites import IkeSuite
+from hushwire.ike.inputs import Peer
+from hushwire.ike.keys import IkeKeys
+from hushwire.ike.nat import NatView
+from hushwire.ike.proofs import VerifiedPeer
+from hushwire.ike.protection import Protection
+from hushwire.sa.association import ChildSa, Encapsulation
+
+
+class Role(Enum):
+    """Who sent the first IKE_SA_INIT of this IKE SA."""
+
+    INITIATOR = "initiator"
+    RESPONDER = "responder"
+
+
+@dataclass(frozen=True, slots=True)
+class InitOffer:
+    """What the initiator keeps until the response to IKE_SA_INIT comes."""
+
+    exchange: KeyExchange
+    key: Offer = field(repr=False)
+    nonce: bytes
+    cookie: bytes = b""
+    restarts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What a finished IKE_SA_INIT leaves: keys shared with somebody not yet proved.
+
+    `init_request` and `init_response` are the two messages octet for octet, for AUTH.
+    """
+
+    suite: IkeSuite
+    keys: IkeKeys
+    protection: Protection
+    ni: bytes
+    nr: bytes
+    init_request: bytes
+    init_response: bytes
+    nat: NatView
+    encapsulation: Encapsulation
+    peer_hashes: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class InitSent:
+    peer: Peer
+    offer: InitOffer
+    request: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AuthSent:
+    peer: Peer
+    secrets: Secrets
+    inbound_spi: int
+    close_when_up: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HalfOpen:
+    """The responder waits for IKE_AUTH until `until`, then forgets."""
+
+    secrets: Secrets
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Established:
+    """Cannot be made without the proof that the peer's AUTH was verified."""
+
+    secrets: Secrets
+    verified: VerifiedPeer
+    child: ChildSa | None
+    since: float
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.verified, VerifiedPeer):
+            raise TypeError("an IKE SA is established only by a VerifiedPeer")
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """We have told the peer, and wait for its acknowledgement until `until`."""
+
+    secrets: Secrets
+    peer_name: str
+    until: float
+    quiet: bool  # nothing to report at the end: the reason was reported before
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """Over. Until `until` retransmitted requests still get their cached response."""
+
+    until: float
+
+
+State = InitSent | AuthSent | HalfOpen | Established | Closing | Closed

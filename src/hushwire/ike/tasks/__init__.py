@@ -1,0 +1,1 @@
+"""One file for each exchange: how its request is built and its response processed."""

@@ -1,0 +1,173 @@
+"""The CHILD_SA inside another exchange: SA, TSi, TSr, narrowing, keys (RFC 7296 §2.9, §2.17)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hushwire.crypto.suites import EspSuite, choose, describe
+from hushwire.explain.outcome import NoProposal, PeerMisbehaved, SelectorsUnacceptable
+from hushwire.ike.failure import NegotiationFailedError
+from hushwire.ike.inputs import Peer
+from hushwire.ike.keys import derive_child_keys
+from hushwire.ike.proposal import accepted, offer, texts
+from hushwire.ike.states import Role, Secrets
+from hushwire.sa.association import ChildSa, Encapsulation, Path
+from hushwire.sa.selectors import describe as describe_selector
+from hushwire.sa.selectors import narrow
+from hushwire.wire.ike.message import Payload, every, first
+from hushwire.wire.ike.payloads.notify import Notify
+from hushwire.wire.ike.payloads.sa import Proposal, SecurityAssociation
+from hushwire.wire.ike.payloads.ts import TrafficSelector, TsInitiator, TsResponder
+from hushwire.wire.registry import NotifyType, ProtocolId
+
+_AUTH = "IKE_AUTH"
+Selectors = tuple[TrafficSelector, ...]
+
+
+def request(peer: Peer, inbound_spi: int) -> tuple[Payload, ...]:
+    """SAi2, TSi, TSr: what we would like."""
+    return (
+        offer(peer.esp_proposals, ProtocolId.ESP, inbound_spi.to_bytes(4, "big")),
+        TsInitiator(peer.local_selectors),
+        TsResponder(peer.remote_selectors),
+    )
+
+
+def asked_for(payloads: tuple[Payload, ...]) -> bool:
+    """Does the request want a CHILD_SA? (Without one it is childless, RFC 6023.)"""
+    return first(payloads, SecurityAssociation) is not None
+
+
+def answer(
+    peer: Peer, secrets: Secrets, payloads: tuple[Payload, ...], inbound_spi: int, path: Path
+) -> tuple[tuple[Payload, ...], ChildSa]:
+    """SAr2, TSi, TSr narrowed to what we allow. Raises `NegotiationFailedError` to refuse.
+
+    USE_TRANSPORT_MODE, when asked for, is not confirmed: the SA is in tunnel mode (§1.3.1).
+    """
+    sa, tsi, tsr = _essentials(peer, payloads)
+    chosen = choose(sa.proposals, list(peer.esp_proposals), ProtocolId.ESP)
+    if chosen is None:
+        raise NegotiationFailedError(
+            NoProposal(
+                peer.name,
+                "ESP",
+                texts(peer.esp_proposals),
+                tuple(describe(proposal.transforms) for proposal in sa.proposals),
+                refused_by_us=True,
+            ),
+            Notify(NotifyType.NO_PROPOSAL_CHOSEN),
+        )
+    remote = narrow(tsi, peer.remote_selectors)
+    local = narrow(tsr, peer.local_selectors)
+    if not remote or not local:
+        raise NegotiationFailedError(
+            SelectorsUnacceptable(
+                peer.name,
+                our_local=_texts(peer.local_selectors),
+                our_remote=_texts(peer.remote_selectors),
+                their_local=_texts(tsi),
+                their_remote=_texts(tsr),
+            ),
+            Notify(NotifyType.TS_UNACCEPTABLE),
+        )
+    child = _child(peer, secrets, _Agreed(Role.RESPONDER, chosen, inbound_spi, local, remote), path)
+    mine = Proposal(
+        chosen.number, ProtocolId.ESP, inbound_spi.to_bytes(4, "big"), chosen.transforms
+    )
+    return (SecurityAssociation((mine,)), TsInitiator(remote), TsResponder(local)), child
+
+
+def accept(
+    peer: Peer, secrets: Secrets, payloads: tuple[Payload, ...], inbound_spi: int, path: Path
+) -> ChildSa:
+    """The responder's choice. Raises `NegotiationFailedError` for none, or a false one."""
+    for notify in every(payloads, Notify):
+        if notify.type == NotifyType.NO_PROPOSAL_CHOSEN:
+            raise NegotiationFailedError(
+                NoProposal(peer.name, "ESP", texts(peer.esp_proposals), (), refused_by_us=False)
+            )
+        if notify.type == NotifyType.TS_UNACCEPTABLE:
+            raise NegotiationFailedError(
+                SelectorsUnacceptable(
+                    peer.name,
+                    our_local=_texts(peer.local_selectors),
+                    our_remote=_texts(peer.remote_selectors),
+                    their_local=(),
+                    their_remote=(),
+                )
+            )
+    sa, tsi, tsr = _essentials(peer, payloads)
+    chosen = accepted(peer.esp_proposals, sa, ProtocolId.ESP)
+    if chosen is None:
+        raise _misbehaved(peer, "it chose an ESP proposal that we did not offer")
+    # §2.9: the responder narrows, it never widens.
+    local = narrow(tsi, peer.local_selectors)
+    remote = narrow(tsr, peer.remote_selectors)
+    if set(local) != set(tsi) or set(remote) != set(tsr):
+        raise _misbehaved(peer, "it widened the traffic selectors that we offered")
+    return _child(peer, secrets, _Agreed(Role.INITIATOR, chosen, inbound_spi, local, remote), path)
+
+
+def _essentials(
+    peer: Peer, payloads: tuple[Payload, ...]
+) -> tuple[SecurityAssociation, Selectors, Selectors]:
+    sa = first(payloads, SecurityAssociation)
+    tsi = first(payloads, TsInitiator)
+    tsr = first(payloads, TsResponder)
+    if sa is None or tsi is None or tsr is None:
+        raise _misbehaved(peer, "it left out SA, TSi or TSr")
+    return sa, tsi.selectors, tsr.selectors
+
+
+@dataclass(frozen=True, slots=True)
+class _Agreed:
+    """What both sides have said."""
+
+    role: Role
+    chosen: Proposal
+    inbound_spi: int
+    local: Selectors
+    remote: Selectors
+
+
+def _child(peer: Peer, secrets: Secrets, agreed: _Agreed, path: Path) -> ChildSa:
+    outbound_spi = int.from_bytes(agreed.chosen.spi, "big")
+    if outbound_spi < 256:
+        # RFC 4303 §2.1: 0 is for local use, 1 to 255 are reserved.
+        raise _misbehaved(peer, f"its ESP SPI {outbound_spi} is a reserved one")
+    suite = EspSuite.from_transforms(agreed.chosen.transforms)
+    from_initiator, from_responder = derive_child_keys(
+        secrets.suite.prf, secrets.keys.d, secrets.ni, secrets.nr, suite
+    )
+    initiator = agreed.role is Role.INITIATOR
+    udp = secrets.encapsulation is Encapsulation.UDP
+    return ChildSa(
+        peer=peer.name,
+        inbound_spi=agreed.inbound_spi,
+        outbound_spi=outbound_spi,
+        suite=suite,
+        inbound_key=from_responder if initiator else from_initiator,
+        outbound_key=from_initiator if initiator else from_responder,
+        local_selectors=agreed.local,
+        remote_selectors=agreed.remote,
+        encapsulation=secrets.encapsulation,
+        path=path,
+        keepalive=udp and secrets.nat.we_are_behind,
+        replay_window=peer.replay_window,
+    )
+
+
+def selector_texts(child: ChildSa) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Local and remote selectors of an SA, as networks."""
+    return _texts(child.local_selectors), _texts(child.remote_selectors)
+
+
+def _texts(selectors: Selectors) -> tuple[str, ...]:
+    return tuple(describe_selector(selector) for selector in selectors)
+
+
+def _misbehaved(peer: Peer, detail: str) -> NegotiationFailedError:
+    return NegotiationFailedError(
+        PeerMisbehaved(peer.name, _AUTH, detail), Notify(NotifyType.INVALID_SYNTAX)
+    )

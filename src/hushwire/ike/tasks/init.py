@@ -1,0 +1,297 @@
+"""IKE_SA_INIT: algorithms, nonces, Diffie-Hellman, NAT detection (RFC 7296 §1.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from hushwire.crypto.errors import BadPublicValueError
+from hushwire.crypto.exchange import Rng, exchange
+from hushwire.crypto.sign import SUPPORTED_HASHES
+from hushwire.crypto.suites import IkeSuite, choose, describe
+from hushwire.explain.outcome import (
+    EncapsulationConflict,
+    Failure,
+    NoProposal,
+    PeerMisbehaved,
+    RefusedByPeer,
+)
+from hushwire.ike import nat
+from hushwire.ike.failure import NegotiationFailedError
+from hushwire.ike.inputs import Incoming, Peer
+from hushwire.ike.keys import derive_ike_keys
+from hushwire.ike.proposal import Proposals, accepted, offer, texts
+from hushwire.ike.protection import Protection
+from hushwire.ike.states import InitOffer, InitSent, Secrets
+from hushwire.sa.association import Encap, Encapsulation, Path
+from hushwire.wire.errors import WireError
+from hushwire.wire.ike.header import Header
+from hushwire.wire.ike.message import Payload, build_plain, every, first
+from hushwire.wire.ike.payloads.ke import KeyExchangePayload
+from hushwire.wire.ike.payloads.nonce import Nonce
+from hushwire.wire.ike.payloads.notify import Notify
+from hushwire.wire.ike.payloads.sa import SecurityAssociation
+from hushwire.wire.registry import (
+    ExchangeType,
+    NotifyType,
+    ProtocolId,
+    TransformType,
+)
+
+_NONCE_OCTETS = 32  # at least half the key size of any PRF here (§2.10)
+_MOST_RESTARTS = 5
+_INIT = "IKE_SA_INIT"
+
+
+# The initiator.
+
+
+def begin(peer: Peer, rng: Rng) -> InitOffer:
+    """The first offer: a key for the key exchange that we like best."""
+    return _offer_with(_methods(peer.ike_proposals)[0], rng)
+
+
+def build_request(peer: Peer, kept: InitOffer, spi_i: bytes, path: Path) -> bytes:
+    """HDR, [N(COOKIE)], SAi1, KEi, Ni, and what we support. The cookie goes first (§2.6)."""
+    cookie = (Notify(NotifyType.COOKIE, kept.cookie),) if kept.cookie else ()
+    payloads: tuple[Payload, ...] = (
+        *cookie,
+        offer(peer.ike_proposals, ProtocolId.IKE, b""),
+        KeyExchangePayload(kept.exchange.method, kept.key.public),
+        Nonce(kept.nonce),
+        *nat.announce(spi_i, bytes(8), path, peer.encap),
+        _hashes_supported(),
+    )
+    header = Header(spi_i, bytes(8), ExchangeType.IKE_SA_INIT, 0, initiator=True, response=False)
+    return build_plain(header, payloads)
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """Begin again with this offer, and say why."""
+
+    offer: InitOffer
+
+
+def process_response(state: InitSent, incoming: Incoming, rng: Rng) -> Secrets | Restart:
+    """The responder's answer. Raises `NegotiationFailedError`, `WireError` for what to ignore."""
+    peer, kept = state.peer, state.offer
+    header, payloads = incoming.header, incoming.message.payloads
+    for notify in every(payloads, Notify):
+        if notify.type == NotifyType.COOKIE or notify.is_error:
+            return _restart(peer, kept, notify, rng)
+
+    sa, ke, nonce = _essentials(payloads)
+    chosen = accepted(peer.ike_proposals, sa, ProtocolId.IKE)
+    if chosen is None:
+        raise _misbehaved(peer, "it chose a proposal that we did not offer")
+    suite = IkeSuite.from_transforms(chosen.transforms)
+    if ke.method != suite.exchange.method or ke.method != kept.exchange.method:
+        raise _misbehaved(peer, "its key exchange data are not for the group that it chose")
+    if not any(header.responder_spi):
+        raise WireError("IKE_SA_INIT response without the responder's SPI")
+    view = nat.detect(payloads, header.initiator_spi, header.responder_spi, incoming.path)
+    encapsulation = _encapsulation(peer.name, peer.encap, view)
+    try:
+        shared = kept.key.finish(ke.data)
+    except BadPublicValueError as error:
+        raise _misbehaved(peer, f"its key exchange value is not valid: {error}") from error
+    keys = derive_ike_keys(suite, shared, (kept.nonce, nonce.data), _spis(header))
+    return Secrets(
+        suite=suite,
+        keys=keys,
+        protection=Protection(suite, keys, initiator=True),
+        ni=kept.nonce,
+        nr=nonce.data,
+        init_request=state.request,
+        init_response=incoming.data,
+        nat=view,
+        encapsulation=encapsulation,
+        peer_hashes=_peer_hashes(payloads),
+    )
+
+
+def _restart(peer: Peer, kept: InitOffer, notify: Notify, rng: Rng) -> Restart:
+    restarts = kept.restarts + 1
+    if notify.type in (NotifyType.COOKIE, NotifyType.INVALID_KE_PAYLOAD):
+        if restarts > _MOST_RESTARTS:
+            raise _misbehaved(peer, f"it made us begin again {restarts} times")
+        if notify.type == NotifyType.COOKIE:
+            if not 1 <= len(notify.data) <= 64:
+                raise _misbehaved(peer, f"its cookie has {len(notify.data)} octets (1 to 64)")
+            return Restart(replace(kept, cookie=notify.data, restarts=restarts))
+        wanted = int.from_bytes(notify.data, "big") if len(notify.data) == 2 else 0
+        if wanted == kept.exchange.method or wanted not in _methods(peer.ike_proposals):
+            # Only a group of ours: else an attacker could pull us down (§2.7).
+            raise _misbehaved(peer, f"it wants key exchange method {wanted}, which is not offered")
+        again = _offer_with(wanted, rng)
+        return Restart(replace(again, cookie=kept.cookie, restarts=restarts))
+    if notify.type == NotifyType.NO_PROPOSAL_CHOSEN:
+        raise NegotiationFailedError(
+            NoProposal(
+                peer.name, "IKE", texts(peer.ike_proposals), _told_proposals(notify.data),
+                refused_by_us=False,
+            )
+        )  # fmt: skip
+    raise NegotiationFailedError(RefusedByPeer(peer.name, _INIT, notify_name(notify.type)))
+
+
+def notify_name(number: int) -> str:
+    """A notify type as RFC 7296 writes it."""
+    try:
+        return NotifyType(number).name
+    except ValueError:
+        return f"notify type {number}"
+
+
+def _told_proposals(data: bytes) -> tuple[str, ...]:
+    # NO_PROPOSAL_CHOSEN carries no data by the RFC; a Hushwire responder adds what it would take.
+    try:
+        told = SecurityAssociation.parse(data)
+    except WireError:
+        return ()
+    return tuple(describe(proposal.transforms) for proposal in told.proposals)
+
+
+# The responder.
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What a stranger's IKE_SA_INIT is measured by, before it says who it is."""
+
+    name: str  # of the only peer it can be, or ""
+    proposals: Proposals
+    encap: Encap
+
+
+def answer(allowed: Allowed, incoming: Incoming, spi_r: bytes, rng: Rng) -> tuple[bytes, Secrets]:
+    """HDR, SAr1, KEr, Nr, and what we support. Raises `NegotiationFailedError` to refuse.
+
+    The Diffie-Hellman computation comes last, after all that is cheap to refuse.
+    """
+    payloads, path = incoming.message.payloads, incoming.path
+    sa, ke, nonce = _essentials(payloads)
+    chosen = choose(sa.proposals, list(allowed.proposals), ProtocolId.IKE)
+    if chosen is None:
+        raise _no_proposal(allowed, sa, incoming.data)
+    suite = IkeSuite.from_transforms(chosen.transforms)
+    if ke.method != suite.exchange.method:
+        wanted = suite.exchange.method.to_bytes(2, "big")
+        raise NegotiationFailedError(None, Notify(NotifyType.INVALID_KE_PAYLOAD, wanted))
+    spi_i = incoming.header.initiator_spi
+    view = nat.detect(payloads, spi_i, bytes(8), path)
+    try:
+        encapsulation = _encapsulation(allowed.name, allowed.encap, view)
+    except NegotiationFailedError as failed:
+        failed.notify = Notify(NotifyType.NO_PROPOSAL_CHOSEN)
+        raise
+    try:
+        public, shared = suite.exchange.answer(ke.data, rng)
+    except BadPublicValueError as error:
+        raise NegotiationFailedError(
+            PeerMisbehaved(allowed.name, _INIT, f"its key exchange value is not valid: {error}"),
+            Notify(NotifyType.INVALID_SYNTAX),
+        ) from error
+    nr = rng(_NONCE_OCTETS)
+    header = Header(spi_i, spi_r, ExchangeType.IKE_SA_INIT, 0, initiator=False, response=True)
+    # A peer that sent no NAT detection does not do it, and is not sent any (§2.23).
+    nat_payloads = nat.announce(spi_i, spi_r, path, allowed.encap) if view.supported else ()
+    response = build_plain(
+        header,
+        (
+            SecurityAssociation((chosen,)),
+            KeyExchangePayload(suite.exchange.method, public),
+            Nonce(nr),
+            *nat_payloads,
+            _hashes_supported(),
+        ),
+    )
+    keys = derive_ike_keys(suite, shared, (nonce.data, nr), _spis(header))
+    secrets = Secrets(
+        suite=suite,
+        keys=keys,
+        protection=Protection(suite, keys, initiator=False),
+        ni=nonce.data,
+        nr=nr,
+        init_request=incoming.data,
+        init_response=response,
+        nat=view,
+        encapsulation=encapsulation,
+        peer_hashes=_peer_hashes(payloads),
+    )
+    return response, secrets
+
+
+def _no_proposal(
+    allowed: Allowed, sa: SecurityAssociation, request: bytes
+) -> NegotiationFailedError:
+    outcome = NoProposal(
+        allowed.name,
+        "IKE",
+        texts(allowed.proposals),
+        tuple(describe(proposal.transforms) for proposal in sa.proposals),
+        refused_by_us=True,
+    )
+    told = offer(allowed.proposals, ProtocolId.IKE, b"").build()
+    if 28 + 8 + len(told) > len(request):
+        told = b""  # a response to a stranger is never larger than its request
+    return NegotiationFailedError(outcome, Notify(NotifyType.NO_PROPOSAL_CHOSEN, told))
+
+
+# Both.
+
+
+def _essentials(
+    payloads: tuple[Payload, ...],
+) -> tuple[SecurityAssociation, KeyExchangePayload, Nonce]:
+    sa = first(payloads, SecurityAssociation)
+    ke = first(payloads, KeyExchangePayload)
+    nonce = first(payloads, Nonce)
+    if sa is None or ke is None or nonce is None:
+        raise WireError("IKE_SA_INIT without SA, KE and Nonce")
+    return sa, ke, nonce
+
+
+def _offer_with(method: int, rng: Rng) -> InitOffer:
+    found = exchange(method)
+    if found is None:
+        raise ValueError(f"key exchange method {method} in a proposal is not known")
+    return InitOffer(found, found.offer(rng), rng(_NONCE_OCTETS))
+
+
+def _methods(proposals: Proposals) -> list[int]:
+    return [t.id for transforms in proposals for t in transforms if t.type == TransformType.KE]
+
+
+def _encapsulation(name: str, wanted: Encap, view: nat.NatView) -> Encapsulation:
+    if wanted is Encap.ESP:
+        return Encapsulation.ESP
+    if wanted is Encap.UDP:
+        if not view.supported:
+            raise NegotiationFailedError(EncapsulationConflict(name))
+        return Encapsulation.UDP
+    return Encapsulation.UDP if view.found else Encapsulation.ESP
+
+
+def _hashes_supported() -> Notify:
+    # RFC 7427 §4.
+    data = b"".join(number.to_bytes(2, "big") for number in SUPPORTED_HASHES)
+    return Notify(NotifyType.SIGNATURE_HASH_ALGORITHMS, data)
+
+
+def _peer_hashes(payloads: tuple[Payload, ...]) -> frozenset[int]:
+    return frozenset(
+        int.from_bytes(notify.data[at : at + 2], "big")
+        for notify in every(payloads, Notify)
+        if notify.type == NotifyType.SIGNATURE_HASH_ALGORITHMS
+        for at in range(0, len(notify.data) - 1, 2)
+    )
+
+
+def _spis(header: Header) -> tuple[bytes, bytes]:
+    return header.initiator_spi, header.responder_spi
+
+
+def _misbehaved(peer: Peer, detail: str) -> NegotiationFailedError:
+    outcome: Failure = PeerMisbehaved(peer.name, _INIT, detail)
+    return NegotiationFailedError(outcome)

@@ -1,0 +1,1 @@
+"""alice, eve and bob on this machine, in network namespaces of their own."""

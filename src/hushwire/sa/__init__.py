@@ -1,0 +1,1 @@
+"""The pure model: traffic selectors, security associations, the replay window."""

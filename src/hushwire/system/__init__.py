@@ -1,0 +1,1 @@
+"""The kernel's side: TUN, addresses, routes, sockets, privileges, namespaces."""

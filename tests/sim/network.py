@@ -1,0 +1,183 @@
+"""Two or more endpoints and the network between them, in virtual time, in one process.
+
+Everything is decided by one seed: keys, loss, delay, duplication. A second of the simulated
+world costs about as long as its cryptography.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
+from itertools import count
+
+from hushwire.crypto.sign import PrivateKey
+from hushwire.crypto.suites import parse_proposal
+from hushwire.explain.outcome import Event
+from hushwire.ike.effects import Effect, InstallSa, RemoveSa, Report, Send, SetTimer
+from hushwire.ike.endpoint import Endpoint
+from hushwire.ike.inputs import Limits, Patience, Peer, Psk, RawKeys
+from hushwire.sa.association import Address, ChildSa, Path
+from hushwire.sa.identity import Identity
+from hushwire.sa.selectors import from_network
+from hushwire.wire.registry import ProtocolId
+
+IKE = ("aes256gcm16-prfsha384-x25519",)
+ESP = ("aes256gcm16-esn",)
+ADDRESSES = {"alice": ip_address("192.0.2.1"), "bob": ip_address("192.0.2.2")}
+NETWORKS = {"alice": "10.0.1.1/32", "bob": "10.0.1.2/32"}
+SECRET = b"a secret that nobody guesses"
+
+
+def peer(own: str, other: str, **changes: object) -> Peer:
+    """How `own` has configured `other`; `changes` replace fields of `Peer`."""
+    settings: dict[str, object] = {
+        "name": other,
+        "credential": Psk(SECRET),
+        "local_id": Identity.of_address(ADDRESSES[own]),
+        "remote_id": Identity.of_address(ADDRESSES[other]),
+        "ike_proposals": ike(*IKE),
+        "esp_proposals": esp(*ESP),
+        "local_selectors": (from_network(ip_network(NETWORKS[own])),),
+        "remote_selectors": (from_network(ip_network(NETWORKS[other])),),
+        "address": ADDRESSES[other],
+        "liveness": 20.0,
+    }
+    return Peer(**(settings | changes))  # type: ignore[arg-type]
+
+
+def ike(*texts: str) -> tuple[tuple[object, ...], ...]:
+    """Proposals for `Peer.ike_proposals`."""
+    return tuple(parse_proposal(text, ProtocolId.IKE) for text in texts)
+
+
+def esp(*texts: str) -> tuple[tuple[object, ...], ...]:
+    """Proposals for `Peer.esp_proposals`."""
+    return tuple(parse_proposal(text, ProtocolId.ESP) for text in texts)
+
+
+def raw_keys(kind: str = "ed25519") -> tuple[dict[str, object], dict[str, object]]:
+    """Changes for alice's and bob's `peer` that make them use raw public keys."""
+    alice, bob = PrivateKey.generate(kind), PrivateKey.generate(kind)
+    alice_id, bob_id = (Identity.parse(f"key:{k.public.key_id.hex()}") for k in (alice, bob))
+    return (
+        {"credential": RawKeys(alice, bob.public), "local_id": alice_id, "remote_id": bob_id},
+        {"credential": RawKeys(bob, alice.public), "local_id": bob_id, "remote_id": alice_id},
+    )
+
+
+@dataclass
+class Host:
+    """One endpoint, and what its effects have come to."""
+
+    name: str
+    endpoint: Endpoint
+    sas: dict[int, ChildSa] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+    timer: float | None = None
+
+    def saw(self, kind: type[Event]) -> list[Event]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+@dataclass
+class Weather:
+    """What the network does to a datagram; probabilities from 0 to 1, seconds."""
+
+    loss: float = 0.0
+    duplication: float = 0.0
+    delay: tuple[float, float] = (0.01, 0.01)
+
+
+class Network:
+    """Carries datagrams between hosts by address, and runs the clock."""
+
+    def __init__(self, seed: int = 0, weather: Weather | None = None) -> None:
+        self.now = 1000.0
+        self.random = random.Random(seed)
+        self.weather = weather or Weather()
+        self.hosts: dict[object, Host] = {}
+        self.sent: list[tuple[str, bytes, Path]] = []
+        self.on_send: Callable[[Host, bytes, Path], bytes | None] = lambda _host, data, _path: data
+        self._queue: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = count()
+
+    def host(
+        self,
+        name: str,
+        *peers: Peer,
+        patience: Patience | None = None,
+        limits: Limits | None = None,
+    ) -> Host:
+        """Start a host (anew: its old endpoint is forgotten)."""
+        endpoint = Endpoint(peers, self.random.randbytes, self.now, patience, limits)
+        self.hosts[ADDRESSES[name]] = made = Host(name, endpoint)
+        return made
+
+    def connect(self, host: Host, to: str, port: int = 500) -> None:
+        path = Path(Address(ADDRESSES[host.name], port), Address(ADDRESSES[to], port))
+        self._carry_out(host, host.endpoint.connect(to, path, self.now))
+
+    def close(self, host: Host) -> None:
+        self._carry_out(host, host.endpoint.close(self.now))
+
+    def deliver(self, host: Host, data: bytes, path: Path) -> list[Effect]:
+        """Hand a datagram to a host right now; `path` as that host sees it."""
+        effects = host.endpoint.datagram(data, path, self.now)
+        self._carry_out(host, effects)
+        return effects
+
+    def at(self, when: float, action: Callable[[], None]) -> None:
+        heapq.heappush(self._queue, (when, next(self._order), action))
+
+    def run(self, seconds: float) -> None:
+        """Let this much time pass, with everything that happens in it."""
+        end = self.now + seconds
+        while True:
+            times = [host.timer for host in self.hosts.values() if host.timer is not None]
+            times += [when for when, _, _ in self._queue[:1]]
+            upcoming = min(times, default=None)
+            if upcoming is None or upcoming > end:
+                self.now = end
+                return
+            self.now = max(self.now, upcoming)
+            if self._queue and self._queue[0][0] <= self.now:
+                heapq.heappop(self._queue)[2]()
+            for host in list(self.hosts.values()):
+                if host.timer is not None and host.timer <= self.now:
+                    self._carry_out(host, host.endpoint.timer(self.now))
+
+    def _carry_out(self, host: Host, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send(data, path):
+                    self._transmit(host, data, path)
+                case InstallSa(sa):
+                    assert sa.inbound_spi not in host.sas
+                    host.sas[sa.inbound_spi] = sa
+                case RemoveSa(spi):
+                    del host.sas[spi]
+                case SetTimer(at):
+                    host.timer = at
+                case Report(event):
+                    host.events.append(event)
+
+    def _transmit(self, host: Host, data: bytes, path: Path) -> None:
+        self.sent.append((host.name, data, path))
+        changed = self.on_send(host, data, path)
+        if changed is None:
+            return
+        copies = 2 if self.random.random() < self.weather.duplication else 1
+        for _ in range(copies):
+            if self.random.random() >= self.weather.loss:
+                self.at(
+                    self.now + self.random.uniform(*self.weather.delay),
+                    lambda: self._arrive(changed, path),
+                )
+
+    def _arrive(self, data: bytes, path: Path) -> None:
+        target = self.hosts.get(path.remote.ip)
+        if target is not None:
+            self.deliver(target, data, Path(path.remote, path.local))

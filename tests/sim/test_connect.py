@@ -1,0 +1,176 @@
+"""Two hosts agree in virtual time, whoever begins and whatever the network does."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.sim.network import Host, Network, Weather, peer, raw_keys
+
+from hushwire.explain.outcome import (
+    Authenticated,
+    ClosedByPeer,
+    ClosedByUs,
+    Failure,
+    PeerSilent,
+    TunnelUp,
+)
+from hushwire.sa.association import ChildSa, Encap, Encapsulation
+
+
+def pair(network: Network, **changes: object) -> tuple[Host, Host]:
+    return (
+        network.host("alice", peer("alice", "bob", **changes)),
+        network.host("bob", peer("bob", "alice", **changes)),
+    )
+
+
+def assert_one_tunnel(alice: Host, bob: Host) -> tuple[ChildSa, ChildSa]:
+    """Exactly one IKE SA and one CHILD_SA, and both hosts hold two ends of the same."""
+    (view_a,), (view_b,) = alice.endpoint.sessions(), bob.endpoint.sessions()
+    assert (view_a.initiator_spi, view_a.responder_spi) == (
+        view_b.initiator_spi,
+        view_b.responder_spi,
+    )
+    assert view_a.role is not view_b.role
+    (a,), (b,) = alice.sas.values(), bob.sas.values()
+    assert (a, b) == (view_a.child, view_b.child)
+    assert (a.inbound_spi, a.outbound_spi) == (b.outbound_spi, b.inbound_spi)
+    assert (a.inbound_key, a.outbound_key) == (b.outbound_key, b.inbound_key)
+    assert (a.local_selectors, a.remote_selectors) == (b.remote_selectors, b.local_selectors)
+    assert a.encapsulation is b.encapsulation
+    return a, b
+
+
+@pytest.mark.parametrize("kind", ["psk", "ed25519", "ecdsa-p256", "ecdsa-p384"])
+def test_two_hosts_agree_on_one_tunnel(kind: str) -> None:
+    network = Network()
+    for_alice, for_bob = ({}, {}) if kind == "psk" else raw_keys(kind)
+    alice = network.host("alice", peer("alice", "bob", **for_alice))
+    bob = network.host("bob", peer("bob", "alice", **for_bob))
+    network.connect(alice, "bob")
+    network.run(1)
+    assert_one_tunnel(alice, bob)
+    for host in (alice, bob):
+        assert len(host.saw(Authenticated)) == len(host.saw(TunnelUp)) == 1
+    assert len(network.sent) == 4
+
+
+def test_an_orderly_close_leaves_nothing_on_either_side() -> None:
+    network = Network()
+    alice, bob = pair(network)
+    network.connect(alice, "bob")
+    network.run(1)
+    network.close(bob)
+    assert not bob.sas
+    network.run(1)
+    assert alice.endpoint.idle
+    assert bob.endpoint.idle
+    assert not alice.sas
+    assert alice.events[-1] == ClosedByPeer("bob")
+    assert bob.events[-1] == ClosedByUs("alice", acknowledged=True)
+
+
+def test_liveness_checks_keep_a_quiet_tunnel_and_notice_a_dead_peer() -> None:
+    network = Network()
+    alice, bob = pair(network)
+    network.connect(alice, "bob")
+    network.run(600)
+    assert_one_tunnel(alice, bob)
+    network.weather = Weather(loss=1.0)
+    network.run(20 + 32)
+    assert not alice.sas
+    assert not bob.sas
+    assert [type(event) for event in alice.saw(Failure)] == [PeerSilent]
+
+
+def test_traffic_from_the_peer_makes_liveness_checks_needless() -> None:
+    network = Network()
+    alice, bob = pair(network)
+    network.connect(alice, "bob")
+    network.run(1)
+    messages = len(network.sent)
+    for _ in range(60):
+        network.run(10)
+        for host in (alice, bob):
+            host.endpoint.heard(next(iter(host.sas)), network.now)
+            host.timer = host.endpoint.timer(network.now)[-1].at  # type: ignore[union-attr]
+    assert len(network.sent) == messages
+
+
+def test_both_hosts_that_start_at_once_end_with_one_tunnel() -> None:
+    for seed in range(100):
+        network = Network(seed, Weather(delay=(0.001, 0.1)))
+        alice, bob = pair(network)
+        network.connect(alice, "bob")
+        network.connect(bob, "alice")
+        network.run(15)
+        assert_one_tunnel(alice, bob)
+        assert not alice.saw(Failure)
+        assert not bob.saw(Failure)
+
+
+@given(
+    seed=st.integers(0, 2**32),
+    loss=st.floats(0, 0.3),
+    duplication=st.floats(0, 0.5),
+    slowest=st.floats(0.01, 2.0),
+    bob_starts_after=st.none() | st.floats(0, 3),
+)
+def test_loss_reordering_and_duplication_end_in_one_tunnel_or_none(
+    seed: int, loss: float, duplication: float, slowest: float, bob_starts_after: float | None
+) -> None:
+    network = Network(seed, Weather(loss, duplication, (0.001, slowest)))
+    alice, bob = pair(network)
+    network.connect(alice, "bob")
+    if bob_starts_after is not None:
+        network.at(network.now + bob_starts_after, lambda: network.connect(bob, "alice"))
+    network.run(40)
+    network.weather = Weather()
+    network.run(120)  # what was half done by then has been found out by liveness checks
+    sessions = len(alice.endpoint.sessions()), len(bob.endpoint.sessions())
+    assert sessions in ((1, 1), (0, 0))
+    if sessions == (1, 1):
+        assert_one_tunnel(alice, bob)
+    else:
+        assert not alice.sas
+        assert not bob.sas
+        assert alice.saw(Failure)
+
+
+def test_a_peer_that_crashed_and_starts_anew_replaces_its_older_tunnel() -> None:
+    network = Network()
+    alice, bob = pair(network)
+    network.connect(alice, "bob")
+    network.run(5)
+    alice = network.host("alice", peer("alice", "bob"))
+    network.connect(alice, "bob")
+    network.run(5)
+    assert_one_tunnel(alice, bob)
+
+
+@pytest.mark.parametrize(
+    ("for_alice", "for_bob", "result"),
+    [
+        (Encap.AUTO, Encap.AUTO, Encapsulation.ESP),
+        (Encap.UDP, Encap.AUTO, Encapsulation.UDP),
+        (Encap.AUTO, Encap.UDP, Encapsulation.UDP),
+        (Encap.UDP, Encap.UDP, Encapsulation.UDP),
+        (Encap.ESP, Encap.AUTO, Encapsulation.ESP),
+        (Encap.AUTO, Encap.ESP, Encapsulation.ESP),
+        (Encap.ESP, Encap.ESP, Encapsulation.ESP),
+    ],
+)
+def test_both_sides_choose_the_same_encapsulation(
+    for_alice: Encap, for_bob: Encap, result: Encapsulation
+) -> None:
+    network = Network()
+    alice = network.host("alice", peer("alice", "bob", encap=for_alice))
+    bob = network.host("bob", peer("bob", "alice", encap=for_bob))
+    network.connect(alice, "bob")
+    network.run(1)
+    a, b = assert_one_tunnel(alice, bob)
+    assert a.encapsulation is b.encapsulation is result
+    assert {sa.path.local.port for sa in (a, b)} == (
+        {4500} if result is Encapsulation.UDP else {500}
+    )
