@@ -1,6 +1,7 @@
 # Everything a person runs here. Each target is a line or two; the work is in tools/ and tests/.
 PYTHON ?= python3
 BIN := .venv/bin
+SECONDS ?= 60
 
 .PHONY: install demo test check fuzz pin clean
 
@@ -15,6 +16,9 @@ test: install  ## everything, on real network namespaces
 
 check: install  ## lint, types, import contract
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+fuzz: install  ## hostile octets into every parser, SECONDS each run
+	$(BIN)/python tests/fuzz/run.py --seconds $(SECONDS)
 
 pin:  ## newest versions into requirements.txt
 	@tools/pin

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.sim.network import Host, Network, Weather, peer, raw_keys
 
 from hushwire.explain.outcome import (
     Authenticated,
@@ -16,6 +15,7 @@ from hushwire.explain.outcome import (
     TunnelUp,
 )
 from hushwire.sa.association import ChildSa, Encap, Encapsulation
+from tests.sim.network import Host, Network, Weather, peer, raw_keys
 
 
 def pair(network: Network, **changes: object) -> tuple[Host, Host]:

@@ -97,6 +97,10 @@ class Endpoint:
         """Nothing is under way any more: an orderly close is complete."""
         return all(isinstance(session.state, Closed) for session in self._sessions.values())
 
+    def set_peer(self, peer: Peer) -> None:
+        """Replace what is known of a peer, from the next negotiation on (its address changed)."""
+        self._peers[peer.name] = peer
+
     # What can happen.
 
     def connect(self, name: str, path: Path, now: float) -> list[Effect]:

@@ -9,7 +9,7 @@ from hushwire.explain.outcome import NoProposal, PeerMisbehaved, SelectorsUnacce
 from hushwire.ike.failure import NegotiationFailedError
 from hushwire.ike.inputs import Peer
 from hushwire.ike.keys import derive_child_keys
-from hushwire.ike.proposal import accepted, offer, texts
+from hushwire.ike.proposal import Proposals, accepted, offer, texts
 from hushwire.ike.states import Role, Secrets
 from hushwire.sa.association import ChildSa, Encapsulation, Path
 from hushwire.sa.selectors import describe as describe_selector
@@ -18,7 +18,7 @@ from hushwire.wire.ike.message import Payload, every, first
 from hushwire.wire.ike.payloads.notify import Notify
 from hushwire.wire.ike.payloads.sa import Proposal, SecurityAssociation
 from hushwire.wire.ike.payloads.ts import TrafficSelector, TsInitiator, TsResponder
-from hushwire.wire.registry import NotifyType, ProtocolId
+from hushwire.wire.registry import NotifyType, ProtocolId, TransformType
 
 _AUTH = "IKE_AUTH"
 Selectors = tuple[TrafficSelector, ...]
@@ -27,7 +27,7 @@ Selectors = tuple[TrafficSelector, ...]
 def request(peer: Peer, inbound_spi: int) -> tuple[Payload, ...]:
     """SAi2, TSi, TSr: what we would like."""
     return (
-        offer(peer.esp_proposals, ProtocolId.ESP, inbound_spi.to_bytes(4, "big")),
+        offer(_offered(peer), ProtocolId.ESP, inbound_spi.to_bytes(4, "big")),
         TsInitiator(peer.local_selectors),
         TsResponder(peer.remote_selectors),
     )
@@ -46,7 +46,7 @@ def answer(
     USE_TRANSPORT_MODE, when asked for, is not confirmed: the SA is in tunnel mode (§1.3.1).
     """
     sa, tsi, tsr = _essentials(peer, payloads)
-    chosen = choose(sa.proposals, list(peer.esp_proposals), ProtocolId.ESP)
+    chosen = choose(sa.proposals, _offered(peer), ProtocolId.ESP, with_exchange=False)
     if chosen is None:
         raise NegotiationFailedError(
             NoProposal(
@@ -98,7 +98,7 @@ def accept(
                 )
             )
     sa, tsi, tsr = _essentials(peer, payloads)
-    chosen = accepted(peer.esp_proposals, sa, ProtocolId.ESP)
+    chosen = accepted(_offered(peer), sa, ProtocolId.ESP)
     if chosen is None:
         raise _misbehaved(peer, "it chose an ESP proposal that we did not offer")
     # §2.9: the responder narrows, it never widens.
@@ -107,6 +107,14 @@ def accept(
     if set(local) != set(tsi) or set(remote) != set(tsr):
         raise _misbehaved(peer, "it widened the traffic selectors that we offered")
     return _child(peer, secrets, _Agreed(Role.INITIATOR, chosen, inbound_spi, local, remote), path)
+
+
+def _offered(peer: Peer) -> Proposals:
+    """§1.2: this CHILD_SA's keys come from the IKE SA, so no key exchange is offered for it."""
+    return tuple(
+        tuple(t for t in transforms if t.type != TransformType.KE)
+        for transforms in peer.esp_proposals
+    )
 
 
 def _essentials(

@@ -94,7 +94,7 @@ def process_response(state: InitSent, incoming: Incoming, rng: Rng) -> Secrets |
     try:
         shared = kept.key.finish(ke.data)
     except BadPublicValueError as error:
-        raise _misbehaved(peer, f"its key exchange value is not valid: {error}") from error
+        raise WireError(str(error)) from error  # RFC 6989 §2.5: as if it had not come
     keys = derive_ike_keys(suite, shared, (kept.nonce, nonce.data), _spis(header))
     return Secrets(
         suite=suite,
@@ -188,10 +188,7 @@ def answer(allowed: Allowed, incoming: Incoming, spi_r: bytes, rng: Rng) -> tupl
     try:
         public, shared = suite.exchange.answer(ke.data, rng)
     except BadPublicValueError as error:
-        raise NegotiationFailedError(
-            PeerMisbehaved(allowed.name, _INIT, f"its key exchange value is not valid: {error}"),
-            Notify(NotifyType.INVALID_SYNTAX),
-        ) from error
+        raise WireError(str(error)) from error
     nr = rng(_NONCE_OCTETS)
     header = Header(spi_i, spi_r, ExchangeType.IKE_SA_INIT, 0, initiator=False, response=True)
     # A peer that sent no NAT detection does not do it, and is not sent any (§2.23).

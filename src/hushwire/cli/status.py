@@ -1,0 +1,125 @@
+"""`hushwire status`: tunnels, suites, bytes, and drops by their cause."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from hushwire.cli.exit_code import ExitCode
+
+_HELP = """\
+Shows what the hushwire of this network namespace is doing: its peers, what was
+agreed with each, traffic, and every packet that went no further, by cause.
+
+  sudo hushwire status                 every interface
+  sudo hushwire status hw0             one of them
+  sudo hushwire status --json          for a script: a list of objects
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "status", description=_HELP, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "name", metavar="NAME", nargs="?", help="the interface, or its .toml file; default: all"
+    )
+    parser.add_argument("--json", action="store_true", help="the same facts as a JSON list")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from hushwire.daemon import control
+
+    names = [_interface_name(arguments.name)] if arguments.name else control.running()
+    every = [control.ask(name, "status") for name in names]
+    if arguments.json:
+        print(json.dumps(every, indent=2))
+    elif every:
+        print("\n\n".join(_text(facts) for facts in every))
+    else:
+        print(
+            "No interface is up in this network namespace. Start one: sudo hushwire run FILE.toml"
+        )
+    return ExitCode.FINE
+
+
+def _interface_name(name_or_file: str) -> str:
+    """NAME itself, or the name of the interface that a file configures."""
+    if not name_or_file.endswith(".toml"):
+        return name_or_file
+    from pathlib import Path
+
+    from hushwire.config.load import load
+
+    return load(Path(name_or_file)).interface.name
+
+
+def _text(facts: dict[str, Any]) -> str:
+    lines = [
+        f"{facts['interface']}: {', '.join(facts['address'])}, MTU {facts['mtu']}, "
+        f"{facts['engine']} engine, {facts['file']}"
+    ]
+    for peer in facts["peers"]:
+        lines += ["", *_peer(peer)]
+    lines += ["", *_drops(facts)]
+    return "\n".join(lines)
+
+
+def _peer(peer: dict[str, Any]) -> list[str]:
+    if peer["state"] != "up":
+        where = f" {peer['endpoint']}" if peer["endpoint"] else ""
+        doing = {"connecting": f"connecting to{where}", "waiting": "waiting for it to begin"}
+        return [f"  {peer['name']}: {doing[peer['state']]}, for {', '.join(peer['networks'])}"]
+    rows = [
+        ("is", f"{peer['identity']}, by its {peer['authenticated_by']}"),
+        ("endpoint", f"{peer['remote_endpoint']} (we are {peer['local_endpoint']})"),
+        ("IKE", f"{peer['ike_suite']}, {peer['role']}"),
+    ]
+    if "esp_suite" in peer:
+        carrier = {"esp": "IP protocol 50", "udp": "in UDP 4500"}[peer["encapsulation"]]
+        rows += [
+            ("ESP", f"{peer['esp_suite']}, {carrier}, in {peer['spi_in']}, out {peer['spi_out']}"),
+            ("carries", f"{', '.join(peer['local'])} <-> {', '.join(peer['remote'])}"),
+        ]
+    if "packets_in" in peer:
+        last = peer["last_in"]
+        heard = "nothing heard yet" if last is None else f"last heard {_duration(last)} ago"
+        rows += [
+            ("in", f"{_bytes(peer['bytes_in'])}, {peer['packets_in']} packets, {heard}"),
+            ("out", f"{_bytes(peer['bytes_out'])}, {peer['packets_out']} packets"),
+        ]
+    head = f"  {peer['name']}: up for {_duration(peer['age'])}"
+    return [head, *(f"    {label:9}{text}" for label, text in rows)]
+
+
+def _drops(facts: dict[str, Any]) -> list[str]:
+    from hushwire.engines.base import Drop
+
+    packets = {cause: count for cause, count in facts["drops"].items() if count}
+    messages = {cause: count for cause, count in facts["ike_drops"].items() if count}
+    if not packets and not messages:
+        return ["  dropped: nothing"]
+    lines = ["  dropped:"]
+    lines += [f"    {count:8} {cause}: {Drop(cause).meaning}" for cause, count in packets.items()]
+    lines += [f"    {count:8} IKE messages, {cause}" for cause, count in messages.items()]
+    return lines
+
+
+def _bytes(count: int) -> str:
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024 or unit == "GiB":
+            break
+        value /= 1024
+    return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def _duration(seconds: float) -> str:
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

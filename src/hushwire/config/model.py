@@ -1,0 +1,92 @@
+"""What a configuration means once it is read: every value parsed, every default filled in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+)
+from pathlib import Path
+
+from hushwire.crypto.sign import PrivateKey, PublicKey
+from hushwire.sa.association import Encap
+from hushwire.sa.identity import Identity
+from hushwire.wire.ike.payloads.sa import Transform
+
+IpAddress = IPv4Address | IPv6Address
+IpInterface = IPv4Interface | IPv6Interface
+IpNetwork = IPv4Network | IPv6Network
+Transforms = tuple[Transform, ...]
+
+
+class EngineChoice(StrEnum):
+    """What moves the packets."""
+
+    AUTO = "auto"
+    PYTHON = "python"
+
+
+class Start(StrEnum):
+    """Whether this side begins (`UP`) or answers only (`WAIT`)."""
+
+    UP = "up"
+    WAIT = "wait"
+
+
+class Mode(StrEnum):
+    """RFC 4301 §3.2."""
+
+    TUNNEL = "tunnel"
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceConfig:
+    """This host's side. `private_key` is there when any peer is known by its public key."""
+
+    name: str
+    address: tuple[IpInterface, ...]
+    private_key: PrivateKey | None = field(repr=False)
+    engine: EngineChoice
+    underlay: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PeerConfig:
+    """One peer; exactly one of `public_key` and `psk` is there.
+
+    `endpoint` is an address, a DNS name as text, or None: wait for the peer. `id` is None where
+    any identity will do (the pre-shared key is the proof); `local_id` None means the address that
+    the IKE SA has on this side. `ike` and `esp` are proposals in order of preference. `dpd` and
+    `keepalive` are seconds.
+    """
+
+    name: str
+    endpoint: IpAddress | str | None
+    public_key: PublicKey | None
+    psk: bytes | None = field(repr=False)
+    id: Identity | None
+    local_id: Identity | None
+    networks: tuple[IpNetwork, ...]
+    local_networks: tuple[IpNetwork, ...]
+    mode: Mode
+    encap: Encap
+    start: Start
+    ike: tuple[Transforms, ...]
+    esp: tuple[Transforms, ...]
+    dpd: float
+    keepalive: float
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One file: one interface and at least one peer."""
+
+    path: Path
+    interface: InterfaceConfig
+    peers: tuple[PeerConfig, ...]

@@ -1,0 +1,74 @@
+"""The inside of the tunnel: the TUN device, its addresses, and routes to the peers' networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hushwire.config.model import Config, IpAddress, IpNetwork
+from hushwire.crypto.aead import CIPHERS
+from hushwire.esp.size import inner_mtu
+from hushwire.sa.association import Encap, Encapsulation
+from hushwire.system.addresses import add_address
+from hushwire.system.errors import SystemFailureError
+from hushwire.system.routes import add_route, device_mtu
+from hushwire.system.tun import Tun, open_tun
+
+_USUAL_MTU = 1500
+_SMALLEST_INNER_MTU = 1280  # RFC 8200 §5: less, and IPv6 does not work inside
+
+
+def open_device(config: Config, endpoints: dict[str, IpAddress]) -> tuple[Tun, int]:
+    """The device, ready for packets, and its MTU. `endpoints` are the peers' known addresses.
+
+    Closing the device takes its addresses and routes with it. Raises `SystemFailureError` and
+    `NotPermittedError`.
+    """
+    mtu = _mtu(config, endpoints)
+    tun = open_tun(config.interface.name, mtu)
+    try:
+        for address in config.interface.address:
+            add_address(tun.name, address)
+        for peer in config.peers:
+            for network in peer.networks:
+                _refuse_to_swallow(network, endpoints.values())
+                add_route(tun.name, network, _source(config, network))
+    except BaseException:
+        tun.close()
+        raise
+    return tun, mtu
+
+
+def _source(config: Config, network: IpNetwork) -> IpAddress | None:
+    """Our own address that packets into `network` come from."""
+    for address in config.interface.address:
+        if address.version == network.version:
+            return address.ip
+    return None
+
+
+def _refuse_to_swallow(network: IpNetwork, endpoints: Iterable[IpAddress]) -> None:
+    """A route over the peer's own endpoint would send ESP into the tunnel that it makes."""
+    for endpoint in endpoints:
+        if endpoint in network:
+            raise SystemFailureError(
+                f"route to {network}",
+                f"it covers {endpoint}, an endpoint: the tunnel would run through itself",
+                "Choose networks without the endpoints' own addresses.",
+            )
+
+
+def _mtu(config: Config, endpoints: dict[str, IpAddress]) -> int:
+    """The largest inner packet that fits into one outer packet, whichever peer it is for."""
+    sizes = []
+    for peer in config.peers:
+        endpoint = endpoints.get(peer.name)
+        if endpoint is None:
+            underlay, version = _USUAL_MTU, 6
+        else:
+            underlay = device_mtu(endpoint, config.interface.underlay)
+            version = endpoint.version
+        # NAT detection may still choose UDP, the larger of the two.
+        carrier = Encapsulation.ESP if peer.encap is Encap.ESP else Encapsulation.UDP
+        sizes += [inner_mtu(underlay, version, carrier, cipher) for cipher in CIPHERS]
+    # Where even this does not fit, the kernel cuts the outer packets into fragments.
+    return max(min(sizes), _SMALLEST_INNER_MTU)

@@ -1,0 +1,45 @@
+"""Peers of the configuration as the protocol wants them, and where they are."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from ipaddress import ip_address
+
+from hushwire.config.model import IpAddress, PeerConfig
+from hushwire.crypto.sign import PrivateKey
+from hushwire.ike.inputs import Peer, Psk, RawKeys
+from hushwire.sa.selectors import from_network
+
+
+def ike_peer(config: PeerConfig, private_key: PrivateKey | None, address: IpAddress | None) -> Peer:
+    """What `hushwire.ike` has to know of one [peer]; `address` is its endpoint, if known yet."""
+    return Peer(
+        name=config.name,
+        credential=_credential(config, private_key),
+        local_id=config.local_id,
+        remote_id=config.id,
+        ike_proposals=config.ike,
+        esp_proposals=config.esp,
+        local_selectors=tuple(from_network(network) for network in config.local_networks),
+        remote_selectors=tuple(from_network(network) for network in config.networks),
+        address=address,
+        encap=config.encap,
+        liveness=config.dpd,
+    )
+
+
+def _credential(config: PeerConfig, private_key: PrivateKey | None) -> Psk | RawKeys:
+    if config.psk is not None:
+        return Psk(config.psk)
+    if private_key is None or config.public_key is None:
+        raise ValueError(f"peer {config.name} has no credential: config.load refuses this")
+    return RawKeys(private_key, config.public_key)
+
+
+async def resolve(endpoint: IpAddress | str) -> IpAddress:
+    """The address of an endpoint. Raises `OSError` when its name has none."""
+    if not isinstance(endpoint, str):
+        return endpoint
+    found = await asyncio.get_running_loop().getaddrinfo(endpoint, None, type=socket.SOCK_DGRAM)
+    return ip_address(found[0][4][0])

@@ -1,0 +1,281 @@
+"""One interface, running: sockets, device, engine and protocol wired together on asyncio.
+
+sockets ─► Endpoint.datagram ─► effects ─► sockets, engine, timer, journal
+engine events (IKE on port 4500) ─► the same
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterable
+from contextlib import ExitStack, suppress
+from socket import socket
+
+from hushwire.config.model import Config, IpAddress, PeerConfig, Start
+from hushwire.daemon.control import ControlServer, Facts
+from hushwire.daemon.device import open_device
+from hushwire.daemon.facts import interface_facts
+from hushwire.daemon.journal import Journal
+from hushwire.daemon.peers import ike_peer, resolve
+from hushwire.daemon.sockets import IKE_PORT, Sockets
+from hushwire.engines.base import Engine, EngineFailure, IkeDatagram, Interface
+from hushwire.engines.python.engine import PythonEngine
+from hushwire.explain.outcome import Connecting, Event, Failure, Retrying, TunnelUp
+from hushwire.ike.effects import Effect, InstallSa, RemoveSa, Report, Send, SetTimer
+from hushwire.ike.endpoint import Endpoint
+from hushwire.sa.association import Address, Path
+from hushwire.system import datagram
+from hushwire.system.errors import NotPermittedError, SystemFailureError
+from hushwire.system.privileges import missing
+from hushwire.system.routes import source_address
+
+_FIRST_RETRY_SECONDS = 1.0
+_LONGEST_RETRY_SECONDS = 60.0
+_DATAGRAMS_AT_ONCE = 64
+
+
+class Service:
+    """Runs one configuration until it is told to stop; with `once`, until the first end."""
+
+    def __init__(self, config: Config, journal: Journal, *, once: bool = False) -> None:
+        self._config = config
+        self._journal = journal
+        self._once = once
+        self._peers = {peer.name: peer for peer in config.peers}
+        self._retry_after: dict[str, float] = {}
+        self._send_errors: dict[IpAddress, str] = {}
+        self._stopping = asyncio.Event()
+        self._ended_by: Failure | None = None
+        self._broken: SystemFailureError | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        # Opened by run().
+        self._loop: asyncio.AbstractEventLoop
+        self._sockets: Sockets
+        self._engine: Engine
+        self._endpoint: Endpoint
+        self._mtu = 0
+
+    async def run(self) -> Failure | None:
+        """Until SIGINT, SIGTERM or `stop`. With `once`: the failure that ended it, if one did.
+
+        Raises `NotPermittedError` and `SystemFailureError` when it cannot work here.
+        """
+        if lacks := missing():
+            raise NotPermittedError(lacks)
+        self._loop = asyncio.get_running_loop()
+        control = ControlServer(self._config.interface.name, {"status": self.status})
+        await control.open()
+        try:
+            with ExitStack() as opened:
+                await self._open(opened)
+                for name in self._starting():
+                    self._connect_soon(name, 0.0)
+                await self._stopping.wait()
+                await self._close_tunnels()
+        finally:
+            await control.close()
+            for task in self._tasks:
+                task.cancel()
+        if self._broken is not None:
+            raise self._broken
+        return self._ended_by
+
+    def stop(self) -> None:
+        """Tell the peers, take everything down, return from `run`. A second time: at once."""
+        self._stopping.set()
+
+    def status(self) -> Facts:
+        """What `hushwire status --json` prints."""
+        facts = interface_facts(
+            self._config, self._endpoint, self._engine.counters(), self._loop.time()
+        )
+        return facts | {"engine": self._engine.capabilities().name, "mtu": self._mtu}
+
+    # Up and down.
+
+    async def _open(self, opened: ExitStack) -> None:
+        config = self._config
+        endpoints = await self._known_endpoints()
+        self._endpoint = Endpoint(
+            [
+                ike_peer(peer, config.interface.private_key, endpoints.get(peer.name))
+                for peer in config.peers
+            ],
+            os.urandom,
+            self._loop.time(),
+        )
+        self._sockets = Sockets(config.interface.underlay)
+        opened.callback(self._sockets.close)
+        tun, self._mtu = open_device(config, endpoints)
+        opened.callback(tun.close)
+        self._engine = PythonEngine()
+        self._engine.open(
+            Interface(
+                tun.name,
+                tun.fd,
+                self._sockets.natt,
+                self._sockets.raw,
+                min(peer.keepalive for peer in config.peers),
+            )
+        )
+        opened.callback(self._engine.close)
+        for sock in self._sockets.ike:
+            self._loop.add_reader(sock, self._readable, sock)
+            opened.callback(self._loop.remove_reader, sock)
+        self._loop.add_reader(self._engine.event_fd, self._engine_events)
+        opened.callback(self._loop.remove_reader, self._engine.event_fd)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._loop.add_signal_handler(number, self.stop)
+            opened.callback(self._loop.remove_signal_handler, number)
+        addresses = ", ".join(str(address) for address in config.interface.address)
+        self._journal.say(
+            f"{tun.name}: {addresses}, MTU {self._mtu}, "
+            f"{self._engine.capabilities().name} engine. Listening on UDP 500 and 4500 and for ESP"
+            f"{' on ' + config.interface.underlay if config.interface.underlay else ''}.",
+            interface=tun.name,
+            mtu=self._mtu,
+        )
+        waiting = [peer.name for peer in config.peers if peer.start is Start.WAIT]
+        if waiting:
+            self._journal.say(f"Waiting for {', '.join(waiting)} to begin.")
+
+    async def _close_tunnels(self) -> None:
+        """Tell every peer; as long as `Limits.close_seconds`, or until a second signal."""
+        self._stopping.clear()
+        self._carry_out(self._endpoint.close(self._loop.time()))
+        while not self._endpoint.idle and not self._stopping.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), 0.02)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    # Peers.
+
+    def _starting(self) -> Iterable[str]:
+        return (name for name, peer in self._peers.items() if peer.start is Start.UP)
+
+    async def _known_endpoints(self) -> dict[str, IpAddress]:
+        """Endpoints by peer. A name that does not resolve now is tried again when connecting."""
+        known = {}
+        for peer in self._config.peers:
+            if peer.endpoint is not None:
+                with suppress(OSError):
+                    known[peer.name] = await resolve(peer.endpoint)
+        return known
+
+    def _connect_soon(self, name: str, seconds: float) -> None:
+        task = self._loop.create_task(self._connect(self._peers[name], seconds))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _connect(self, peer: PeerConfig, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        if peer.endpoint is None or self._stopping.is_set() or self._endpoint.busy(peer.name):
+            return
+        try:
+            remote = await resolve(peer.endpoint)
+            local = source_address(remote, self._config.interface.underlay)
+        except (OSError, SystemFailureError) as error:
+            self._journal.say(f"{peer.name}: {peer.endpoint} cannot be reached now: {error}")
+            if self._once:
+                self._broken = SystemFailureError(
+                    f"peer {peer.name}", str(error), "Is the network up, and the endpoint right?"
+                )
+                self.stop()
+            else:
+                self._retry(peer.name)
+            return
+        self._endpoint.set_peer(ike_peer(peer, self._config.interface.private_key, remote))
+        path = Path(Address(local, IKE_PORT), Address(remote, IKE_PORT))
+        self._journal.event(Connecting(peer.name, str(remote)))
+        self._carry_out(self._endpoint.connect(peer.name, path, self._loop.time()))
+
+    def _retry(self, name: str) -> None:
+        """Try again by itself: after one second, then twice as long each time, up to a minute."""
+        seconds = self._retry_after.get(name, _FIRST_RETRY_SECONDS)
+        self._retry_after[name] = min(2 * seconds, _LONGEST_RETRY_SECONDS)
+        self._journal.event(Retrying(name, seconds))
+        self._connect_soon(name, seconds)
+
+    # From the world to the protocol.
+
+    def _readable(self, sock: socket) -> None:
+        for _ in range(_DATAGRAMS_AT_ONCE):
+            try:
+                got = datagram.receive(sock)
+            except OSError:
+                return  # an ICMP error that came back for something sent earlier
+            if got is None:
+                return
+            data, path = got
+            self._carry_out(self._endpoint.datagram(data, path, self._loop.time()))
+
+    def _engine_events(self) -> None:
+        for event in self._engine.events():
+            if isinstance(event, IkeDatagram):
+                now = self._loop.time()
+                self._carry_out(self._endpoint.datagram(event.data, event.path, now))
+            elif isinstance(event, EngineFailure):
+                self._broken = SystemFailureError(
+                    "the packet engine", f"it stopped: {event.error}", "Please report this."
+                )
+                self.stop()
+
+    def _due(self) -> None:
+        for spi, used in self._engine.counters().sas.items():
+            if used.last_in is not None:
+                self._endpoint.heard(spi, used.last_in)
+        self._carry_out(self._endpoint.timer(self._loop.time()))
+
+    # From the protocol to the world.
+
+    def _carry_out(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send(data, path):
+                    self._send(data, path)
+                case InstallSa(sa):
+                    self._engine.install(sa)
+                case RemoveSa(spi):
+                    self._engine.remove(spi)
+                case SetTimer(at):
+                    if self._timer is not None:
+                        self._timer.cancel()
+                    self._timer = None if at is None else self._loop.call_at(at, self._due)
+                case Report(event):
+                    self._reported(event)
+
+    def _send(self, data: bytes, path: Path) -> None:
+        remote = path.remote.ip
+        try:
+            self._sockets.send_ike(data, path)
+        except OSError as error:
+            # The protocol sends it again; a person is told once what is in the way.
+            if self._send_errors.get(remote) != str(error):
+                self._send_errors[remote] = str(error)
+                reason = (error.strerror or str(error)).lower()
+                self._journal.say(f"Sending to {remote} fails: {reason}. Trying again.")
+        else:
+            self._send_errors.pop(remote, None)
+
+    def _reported(self, event: Event) -> None:
+        self._journal.event(event)
+        peer = self._peers.get(event.peer)
+        if peer is None:
+            return
+        if isinstance(event, TunnelUp):
+            self._retry_after.pop(event.peer, None)
+        elif isinstance(event, Failure) and not self._stopping.is_set():
+            if self._once:
+                self._ended_by = event
+                self.stop()
+            elif peer.start is Start.UP:
+                # After this call, when the failed attempt is really over.
+                self._loop.call_soon(self._retry_unless_busy, event.peer)
+
+    def _retry_unless_busy(self, name: str) -> None:
+        if not self._endpoint.busy(name) and not self._stopping.is_set():
+            self._retry(name)

@@ -1,0 +1,147 @@
+"""The contract of every engine: packets between one TUN device and the wire, by the SAs installed.
+
+The control plane knows nothing but this. An engine fails closed: whatever goes wrong, no packet
+leaves except sealed under an installed SA.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from socket import socket
+from typing import Protocol
+
+from hushwire.crypto.aead import Cipher
+from hushwire.esp.drops import Drop, EspDropError
+from hushwire.sa.association import ChildSa, Encapsulation, Path
+from hushwire.wire.ip import Flow
+
+__all__ = [
+    "EVENTS_WAITING",
+    "Acquire",
+    "Capabilities",
+    "Counters",
+    "Drop",
+    "Engine",
+    "EngineFailure",
+    "EspDropError",
+    "Event",
+    "IkeDatagram",
+    "Interface",
+    "SaCounters",
+    "SequenceNearEnd",
+]
+
+EVENTS_WAITING = 1000
+"""IKE datagrams that wait for the daemon at most; more are dropped and counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """What an engine works on. Whoever made the descriptors closes them, after the engine.
+
+    `tun_fd` is non-blocking and carries bare IP packets. `udp` (port 4500) and `raw` (protocol 50)
+    hold one socket for each address family, as `system.datagram` opens them. The engine reads all
+    of them; others may send on them.
+    """
+
+    name: str
+    tun_fd: int
+    udp: tuple[socket, ...]
+    raw: tuple[socket, ...]
+    keepalive_seconds: float = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What this engine can do here; the control plane offers the peer nothing else."""
+
+    name: str
+    ciphers: tuple[Cipher, ...]
+    encapsulations: tuple[Encapsulation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IkeDatagram:
+    """An IKE message on port 4500, its non-ESP marker removed (RFC 3948 §2.2)."""
+
+    data: bytes
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Acquire:
+    """This host sent a packet that no SA carries; it was dropped. At most one a second."""
+
+    flow: Flow
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceNearEnd:
+    """An SA will soon have used all its sequence numbers, and then stop. Said once."""
+
+    inbound_spi: int
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFailure:
+    """The engine has stopped by itself and moves no packet any more. Still to be closed."""
+
+    error: str
+
+
+Event = IkeDatagram | Acquire | SequenceNearEnd | EngineFailure
+
+
+@dataclass(frozen=True, slots=True)
+class SaCounters:
+    """One SA pair. Bytes are those of inner packets; `last_in` is in seconds of time.monotonic."""
+
+    packets_out: int
+    bytes_out: int
+    packets_in: int
+    bytes_in: int
+    last_in: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """`drops` has every cause, 0 included; `sas` every SA pair installed, by inbound SPI."""
+
+    drops: dict[Drop, int]
+    sas: dict[int, SaCounters]
+
+
+class Engine(Protocol):
+    """Methods may be called from any one thread, between `open` and `close`."""
+
+    def capabilities(self) -> Capabilities:
+        """The same at any time, before `open` too."""
+
+    def open(self, interface: Interface) -> None:
+        """Start to move packets; without an SA every one of them is dropped."""
+
+    def install(self, sa: ChildSa) -> None:
+        """Use the SA from now on: inbound for its SPI, outbound before all older that match.
+
+        Raises `ValueError` when its inbound SPI is in use, or its outbound key: counting again
+        from 1 under the same key would use nonces twice.
+        """
+
+    def update(self, inbound_spi: int, path: Path, encapsulation: Encapsulation) -> None:
+        """Send on another path from now on. Raises `KeyError` for an SA that is not here."""
+
+    def remove(self, inbound_spi: int) -> None:
+        """Forget the SA and its keys. Raises `KeyError` for an SA that is not here."""
+
+    def counters(self) -> Counters:
+        """A snapshot. Drops count since `open`."""
+
+    def events(self) -> list[Event]:
+        """Everything that waits, oldest first; empty when nothing does. Never blocks."""
+
+    @property
+    def event_fd(self) -> int:
+        """Readable while events wait."""
+
+    def close(self) -> None:
+        """Stop, and wait until stopped. Closing twice is no error."""

@@ -1,0 +1,1 @@
+"""The engine to read: plain Python, one thread, anywhere that has TUN."""

@@ -1,0 +1,102 @@
+"""The SAs at work (RFC 4301 §4.4.2, the SAD), as snapshots that one thread swaps for another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from hushwire.engines.base import SaCounters
+from hushwire.esp.open import InboundSa
+from hushwire.esp.seal import OutboundSa
+from hushwire.sa.association import ChildSa, Encapsulation, Path
+from hushwire.sa.selectors import FlowMatcher
+from hushwire.wire.ip import Flow
+
+
+class Tunnel:
+    """One installed Child SA and its state.
+
+    The packet thread alone changes it, except `route`, which is replaced as a whole.
+    """
+
+    __slots__ = (
+        "bytes_in",
+        "bytes_out",
+        "child",
+        "inbound",
+        "last_in",
+        "last_out",
+        "matcher",
+        "near_end_told",
+        "outbound",
+        "packets_in",
+        "packets_out",
+        "proved",
+        "route",
+    )
+
+    def __init__(self, child: ChildSa, now: float) -> None:
+        self.child = child
+        self.inbound = InboundSa(child)
+        self.outbound = OutboundSa(child)
+        self.matcher = FlowMatcher(child.local_selectors, child.remote_selectors)
+        self.route: tuple[Encapsulation, Path] = (child.encapsulation, child.path)
+        self.proved = not child.await_proof
+        self.near_end_told = False
+        self.packets_out = self.bytes_out = self.packets_in = self.bytes_in = 0
+        self.last_in: float | None = None
+        self.last_out = now
+
+    def counters(self) -> SaCounters:
+        return SaCounters(
+            self.packets_out, self.bytes_out, self.packets_in, self.bytes_in, self.last_in
+        )
+
+
+class Table:
+    """Immutable: every change makes a new table, so a reader needs no lock."""
+
+    __slots__ = ("_by_spi", "_newest_first")
+
+    def __init__(self, oldest_first: Iterable[Tunnel] = ()) -> None:
+        self._by_spi = {tunnel.child.inbound_spi: tunnel for tunnel in oldest_first}
+        self._newest_first = tuple(reversed(self._by_spi.values()))
+
+    def __iter__(self) -> Iterator[Tunnel]:
+        return iter(self._newest_first)
+
+    def __len__(self) -> int:
+        return len(self._newest_first)
+
+    def inbound(self, spi: int) -> Tunnel | None:
+        """The tunnel whose inbound SPI this is."""
+        return self._by_spi.get(spi)
+
+    def outbound(self, flow: Flow) -> Tunnel | None:
+        """The newest tunnel that carries the flow and that the peer has proved to hold.
+
+        Only where none is proved, the newest that is not.
+        """
+        fallback = None
+        for tunnel in self._newest_first:
+            if tunnel.matcher.outbound(flow):
+                if tunnel.proved:
+                    return tunnel
+                fallback = fallback or tunnel
+        return fallback
+
+    def plus(self, tunnel: Tunnel) -> Table:
+        """Raises `ValueError` when the SPI or the outbound key is in use."""
+        child = tunnel.child
+        if child.inbound_spi in self._by_spi:
+            raise ValueError(f"SPI {child.inbound_spi:#010x} is installed already")
+        if any(other.child.outbound_key == child.outbound_key for other in self):
+            raise ValueError("the outbound key is in use: its nonces would be used twice")
+        return Table((*self._by_spi.values(), tunnel))
+
+    def minus(self, inbound_spi: int) -> Table:
+        """Raises `KeyError`."""
+        gone = self[inbound_spi]
+        return Table(tunnel for tunnel in self._by_spi.values() if tunnel is not gone)
+
+    def __getitem__(self, inbound_spi: int) -> Tunnel:
+        return self._by_spi[inbound_spi]

@@ -1,0 +1,206 @@
+"""Outcomes as sentences: what happened, why, and what to do next."""
+
+from __future__ import annotations
+
+from functools import singledispatch
+
+from hushwire.explain import outcome as o
+
+
+@singledispatch
+def tell(event: o.Event) -> str:
+    """One paragraph for a person, without a final newline."""
+    raise TypeError(f"no sentence for {type(event).__name__}")
+
+
+@tell.register
+def _(event: o.Connecting) -> str:
+    return f"{event.peer}: knocking at {event.address} (IKE_SA_INIT to UDP port 500)."
+
+
+@tell.register
+def _(event: o.PeerAnswered) -> str:
+    nat = f" On the way, {event.nat}: going on in UDP, port 4500." if event.nat else ""
+    return (
+        f"{event.peer}: {event.address} answered; the two sides chose {event.ike_suite} for IKE."
+        f"{nat}"
+    )
+
+
+@tell.register
+def _(event: o.Authenticated) -> str:
+    return f"{event.peer}: authenticated as {event.identity} by its {event.method}."
+
+
+@tell.register
+def _(event: o.TunnelUp) -> str:
+    carrier = {"esp": "ESP, IP protocol 50", "udp": "ESP in UDP, port 4500"}[event.encapsulation]
+    return (
+        f"{event.peer}: tunnel up, {_these(event.local)} <-> {_these(event.remote)}, "
+        f"{event.esp_suite} ({carrier})."
+    )
+
+
+@tell.register
+def _(event: o.DuplicateClosed) -> str:
+    return f"{event.peer}: both sides began at once; one of the two tunnels is closed again."
+
+
+@tell.register
+def _(event: o.PeerReplaced) -> str:
+    return f"{event.peer}: the peer has started anew; its older tunnel is forgotten."
+
+
+@tell.register
+def _(event: o.ClosedByUs) -> str:
+    if event.acknowledged:
+        return f"{event.peer}: tunnel closed, and the peer knows."
+    return f"{event.peer}: tunnel closed; the peer did not answer, it will notice by itself."
+
+
+@tell.register
+def _(event: o.ClosedByPeer) -> str:
+    return f"{event.peer}: the peer closed the tunnel."
+
+
+@tell.register
+def _(event: o.PeerSilent) -> str:
+    if event.was_up:
+        return (
+            f"{event.peer}: tunnel down. {event.address} has not answered {event.tries} liveness "
+            f"checks in {event.seconds:.0f} seconds: it is gone, or the network between is."
+        )
+    waited = (
+        f"{event.peer}: no answer from {event.address} to {event.tries} {event.exchange} messages "
+        f"in {event.seconds:.0f} seconds."
+    )
+    if event.exchange == "IKE_SA_INIT":
+        return (
+            f"{waited} Is hushwire (or another IKEv2 daemon) running there, is the endpoint right, "
+            "and does every firewall between let UDP 500 and 4500 through?"
+        )
+    return (
+        f"{waited} It answered the first message, so UDP 500 is open; UDP 4500 may be filtered on "
+        "the way, or large packets are lost."
+    )
+
+
+@tell.register
+def _(event: o.NoProposal) -> str:
+    key = event.protocol.lower()
+    table = [f"    we accept      {text}" for text in event.ours]
+    table += [f"    they {'offer' if event.refused_by_us else 'accept'}     {text}"
+              for text in event.theirs]  # fmt: skip
+    who = event.peer or "a stranger"
+    lines = [f"{who}: no {event.protocol} proposal in common.", *table]
+    if event.theirs:
+        lines.append(
+            f'    Put one of theirs into our file, {key} = ["{event.theirs[0]}"] under the peer, '
+            "or one of ours into theirs."
+        )
+    else:
+        lines.append(
+            "    The peer does not tell what it would accept: its own log does. "
+            f"Then put that into our file, {key} = [...] under the peer."
+        )
+    return "\n".join(lines)
+
+
+@tell.register
+def _(event: o.PeerNotAuthenticated) -> str:
+    cure = (
+        "Put the same psk_file content on both sides"
+        if event.method == "shared secret"
+        else "Compare public_key in our file with what `hushwire pubkey` prints there"
+    )
+    return (
+        f"{event.peer}: the peer at the other end says it is {event.identity} but does not prove "
+        f"it: {event.detail}. Nothing was let through. {cure}; if they do agree, somebody else is "
+        "answering in its place."
+    )
+
+
+@tell.register
+def _(event: o.UnknownPeer) -> str:
+    said = f"somebody at {event.address} who calls itself {event.identity} asked for a tunnel"
+    if event.key:
+        return (
+            f"{said}, and no [peer] in our file has its key. Refused. If you expect it, this is "
+            f'the line for our file: public_key = "{event.key}"'
+        )
+    return (
+        f"{said}, and no [peer] in our file has this id. Refused. If you expect it, this is the "
+        f'line for our file: id = "{event.identity}"'
+    )
+
+
+@tell.register
+def _(event: o.WrongIdentity) -> str:
+    return (
+        f"{event.peer}: the peer answers as {event.got}, and our file expects {event.expected}. "
+        "Correct id (or public_key) under the peer in our file, or local_id in its own."
+    )
+
+
+@tell.register
+def _(event: o.RefusedUs) -> str:
+    cure = (
+        "Do both sides have the same psk_file content, and does the peer know us by this name?"
+        if event.method == "shared secret"
+        else "Does the peer's file have our public_key, as `hushwire pubkey` prints it here?"
+    )
+    return (
+        f"{event.peer}: the peer does not accept our proof (AUTHENTICATION_FAILED). We said that "
+        f"we are {event.our_identity}, by {event.method}. {cure}"
+    )
+
+
+@tell.register
+def _(event: o.SelectorsUnacceptable) -> str:
+    lines = [
+        f"{event.peer}: the networks of the two sides do not overlap (TS_UNACCEPTABLE).",
+        f"    we carry       {_these(event.our_local)} <-> {_these(event.our_remote)}",
+    ]
+    if event.their_local:
+        # The peer's local side is our remote one: turned round so that the rows compare.
+        lines.append(
+            f"    they ask for   {_these(event.their_remote)} <-> {_these(event.their_local)}"
+        )
+    lines.append(
+        "    Our networks must meet the peer's local_networks (by default its tunnel addresses), "
+        "and the other way round."
+    )
+    return "\n".join(lines)
+
+
+@tell.register
+def _(event: o.EncapsulationConflict) -> str:
+    return (
+        f'{event.peer or "a peer"}: one side has encap = "udp", and the other does not do UDP '
+        'encapsulation (encap = "esp"?). Use encap = "auto" on either side.'
+    )
+
+
+@tell.register
+def _(event: o.RefusedByPeer) -> str:
+    return (
+        f"{event.peer}: the peer refused our {event.exchange} with {event.notify}. "
+        "Its own log says why."
+    )
+
+
+@tell.register
+def _(event: o.PeerMisbehaved) -> str:
+    return (
+        f"{event.peer or 'a stranger'}: {event.exchange} ended because the peer broke the "
+        f"protocol: {event.detail}."
+    )
+
+
+@tell.register
+def _(event: o.Retrying) -> str:
+    return f"{event.peer}: trying again in {event.seconds:.0f} s."
+
+
+def _these(texts: tuple[str, ...]) -> str:
+    return ", ".join(texts)

@@ -1,0 +1,95 @@
+"""Both ends of a tunnel, as two people would make them: a key pair and a short file each."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from hushwire.lab.network import LabError, Network, Program
+from hushwire.lab.topology import ALICE, BOB, TUNNEL, Resident
+from hushwire.lab.world import FILES
+
+UP = "tunnel up"
+"""`hushwire run` says this when a peer's tunnel is."""
+
+_PATIENCE_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """One side: who it is, its configuration as text, and where that stands in the world."""
+
+    resident: Resident
+    text: str
+    file: Path
+
+    @property
+    def log(self) -> Path:
+        """Where a lasting `hushwire run` writes what it says."""
+        return self.file.with_suffix(".log")
+
+
+def configure(network: Network, encap: str = "auto") -> tuple[End, End]:
+    """Make both key pairs and write both files: alice's end and bob's. Raises `LabError`."""
+    public = {resident.name: _make_key(network, resident) for resident in (ALICE, BOB)}
+    ends = []
+    for here, there in ((ALICE, BOB), (BOB, ALICE)):
+        text = _configuration(here, there, public[there.name], encap)
+        file = _folder(here) / f"{TUNNEL}.toml"
+        network.world.path(file).write_text(text)
+        ends.append(End(here, text, file))
+    return ends[0], ends[1]
+
+
+def run(network: Network, end: End) -> Program:
+    """`hushwire run` on its host, until the network is closed."""
+    return network.start(end.resident.name, ["hushwire", "run", end.file])
+
+
+def run_lasting(network: Network, end: End) -> None:
+    """`hushwire run` on its host, for as long as the world lasts; it writes into `end.log`."""
+    detached = 'hushwire run "$1" </dev/null >"$2" 2>&1 &'
+    network.run(end.resident.name, ["sh", "-c", detached, "sh", end.file, end.log])
+
+
+def wait_until_up(network: Network, end: End) -> None:
+    """For a lasting one. Raises `LabError` with all that it has said."""
+    log = network.world.path(end.log)
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while UP not in (said := log.read_text(errors="replace")):
+        if time.monotonic() > deadline:
+            raise LabError(
+                f"{end.resident.name}'s tunnel was not up in {_PATIENCE_SECONDS:g} s. "
+                f"`hushwire run` said:\n{said}"
+            )
+        time.sleep(0.02)
+
+
+def _folder(resident: Resident) -> Path:
+    return FILES / resident.name
+
+
+def _make_key(network: Network, resident: Resident) -> str:
+    """A private key in the resident's folder; returns the public one."""
+    folder = _folder(resident)
+    network.world.path(folder).mkdir(mode=0o700)
+    key = folder / f"{resident.name}.key"
+    return network.run(resident.name, ["hushwire", "genkey", "-o", key]).stdout.strip()
+
+
+def _configuration(here: Resident, there: Resident, public_key: str, encap: str) -> str:
+    lines = [
+        "[interface]",
+        f'name = "{TUNNEL}"',
+        f'address = ["{here.tunnel}", "{here.tunnel6}"]',
+        f'private_key_file = "{here.name}.key"',
+        "",
+        f"[peer.{there.name}]",
+        f'endpoint = "{there.underlay}"',
+        f'public_key = "{public_key}"',
+        f'networks = ["{there.tunnel.ip}/32", "{there.tunnel6.ip}/128"]',
+    ]
+    if encap != "auto":
+        lines.append(f'encap = "{encap}"')
+    return "\n".join(lines) + "\n"

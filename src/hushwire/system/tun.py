@@ -1,0 +1,129 @@
+"""The TUN device: IP packets that the kernel routes into a file descriptor of ours, and back."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyroute2 import IPRoute
+
+from hushwire.system.addresses import device_index
+from hushwire.system.errors import NotPermittedError, SystemFailureError
+from hushwire.system.netlink import ask
+
+TUN_NODE = Path("/dev/net/tun")
+NAME_OCTETS = 15  # IFNAMSIZ less the final NUL
+
+# From <linux/if_tun.h>.
+_TUNSETIFF = 0x400454CA
+_IFF_TUN = 0x0001
+_IFF_NO_PI = 0x1000
+_IFF_TUN_EXCL = 0x8000
+
+_ADDR_GEN_MODE_NONE = 1  # IN6_ADDR_GEN_MODE_NONE of <linux/if_link.h>
+
+
+@dataclass(slots=True)
+class Tun:
+    """An open device. One `os.read` or `os.write` on `fd` is one whole IP packet, no header more.
+
+    `fd` does not block. The device, its addresses and its routes go when it is closed, or when the
+    process ends however it ends.
+    """
+
+    fd: int
+    name: str
+    index: int
+
+    def close(self) -> None:
+        """Give the device back; closing twice is no error."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+def open_tun(name: str, mtu: int) -> Tun:
+    """Make the device `name`, with `mtu` octets for an IP packet, and set it up.
+
+    Raises `SystemFailureError` (no /dev/net/tun, name too long or in use) and `NotPermittedError`.
+    """
+    what = f"tunnel device {name}"
+    octets = len(name.encode())
+    if not 1 <= octets <= NAME_OCTETS:
+        raise SystemFailureError(
+            what,
+            f"its name has {octets} characters",
+            f"Choose a name of 1 to {NAME_OCTETS} characters.",
+        )
+    fd = _open_node(what)
+    try:
+        _claim(fd, name, what)
+        tun = Tun(fd, name, device_index(name))
+        ask(what, lambda iproute: _set_up(iproute, tun.index, mtu))
+    except BaseException:
+        os.close(fd)
+        raise
+    return tun
+
+
+def _open_node(what: str) -> int:
+    try:
+        return os.open(TUN_NODE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    except PermissionError as error:
+        raise NotPermittedError(
+            [f"{what}: this user may not open {TUN_NODE}. Run it with sudo."]
+        ) from error
+    except OSError as error:
+        raise SystemFailureError(
+            what,
+            f"{TUN_NODE} cannot be opened ({os.strerror(error.errno or 0).lower()})",
+            "Load the module with `modprobe tun`; for a container, pass `--device /dev/net/tun`.",
+        ) from error
+
+
+def _claim(fd: int, name: str, what: str) -> None:
+    # EXCL: without it the kernel would hand over somebody else's persistent device of this name.
+    request = struct.pack("16sH22x", name.encode(), _IFF_TUN | _IFF_NO_PI | _IFF_TUN_EXCL)
+    try:
+        fcntl.ioctl(fd, _TUNSETIFF, request)
+    except OSError as error:
+        if error.errno in {errno.EPERM, errno.EACCES}:
+            raise NotPermittedError(
+                [f"{what}: this needs CAP_NET_ADMIN. Run it with sudo."]
+            ) from error
+        if _exists(name):
+            raise SystemFailureError(
+                what,
+                "a device of this name exists already",
+                f"Choose another name, or find its owner: `ip -details link show {name}`.",
+            ) from error
+        raise SystemFailureError(
+            what,
+            f"the kernel refuses the name ({os.strerror(error.errno or 0).lower()})",
+            "Use letters, digits, '-' and '_' only.",
+        ) from error
+
+
+def _exists(name: str) -> bool:
+    try:
+        device_index(name)
+    except SystemFailureError:
+        return False
+    return True
+
+
+def _set_up(iproute: IPRoute, index: int, mtu: int) -> None:
+    # No link-local address and so no router solicitation or MLD of the kernel's own: they would
+    # be traffic that no selector covers.
+    no_link_local = {
+        "attrs": [
+            ("AF_INET6", {"attrs": [("IFLA_INET6_ADDR_GEN_MODE", _ADDR_GEN_MODE_NONE)]}),
+        ]
+    }
+    if Path("/proc/net/if_inet6").exists():
+        iproute.link("set", index=index, IFLA_AF_SPEC=no_link_local)
+    iproute.link("set", index=index, mtu=mtu, state="up")

@@ -1,0 +1,152 @@
+"""What is fuzzed: for every parser a function that raises only when the parser has a bug.
+
+A target takes any octets. The errors that a parser promises are its right; whatever it accepts
+must also survive being built and parsed again. To add a parser, add one entry to `TARGETS` and
+its valid inputs to `SEEDS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from hushwire.wire import esp, ip, natt
+from hushwire.wire.errors import WireError
+from hushwire.wire.ike.message import Message, Payload, build_chain, build_plain, parse_chain
+from hushwire.wire.ike.payloads.authentication import Authentication
+from hushwire.wire.ike.payloads.certificate import Certificate, CertificateRequest
+from hushwire.wire.ike.payloads.delete import Delete
+from hushwire.wire.ike.payloads.identification import IdInitiator
+from hushwire.wire.ike.payloads.ke import KeyExchangePayload
+from hushwire.wire.ike.payloads.nonce import Nonce
+from hushwire.wire.ike.payloads.notify import Notify
+from hushwire.wire.ike.payloads.sa import SecurityAssociation
+from hushwire.wire.ike.payloads.ts import TrafficSelectors, TsInitiator
+from hushwire.wire.ike.payloads.vendor import VendorId
+from hushwire.wire.ike.rules import check_inner, check_outer
+from tests.wire import samples
+from tests.wire.mutations import with_true_length
+
+Target = Callable[[bytes], None]
+
+
+def _keeps_all(payload: Payload) -> bool:
+    """False for what parsing reduces to a mark: unknown attributes and unknown selector types."""
+    if isinstance(payload, SecurityAssociation):
+        return not any(t.unknown_attribute for p in payload.proposals for t in p.transforms)
+    if isinstance(payload, TrafficSelectors):
+        return not payload.unknown
+    return True
+
+
+def message(data: bytes) -> None:
+    """A datagram on port 500, as it came and again with a length field that is right."""
+    for datagram in (data, with_true_length(data)):
+        with suppress(WireError):
+            parsed = Message.parse(datagram)
+            if parsed.encrypted is not None:
+                sealed = parsed.encrypted
+                assert sealed.aad + sealed.body == datagram
+            elif all(map(_keeps_all, parsed.payloads)):
+                built = build_plain(parsed.header, parsed.payloads)
+                assert Message.parse(built).payloads == parsed.payloads
+            check_outer(parsed)
+
+
+def chain(data: bytes) -> None:
+    """What an authenticated peer sends inside SK: the first octet is the first payload's type."""
+    if not data:
+        return
+    with suppress(WireError):
+        payloads = parse_chain(data[0], data[1:])
+        if all(map(_keeps_all, payloads)):
+            assert parse_chain(*build_chain(payloads)) == payloads
+        for sample in samples.MESSAGES:
+            with suppress(WireError):
+                check_inner(Message.parse(sample).header, payloads)
+
+
+def payload_target(kind: type[Payload]) -> Target:
+    """The body of one payload."""
+
+    def target(data: bytes) -> None:
+        with suppress(WireError):
+            payload = kind.parse(data)
+            if _keeps_all(payload):
+                assert kind.parse(payload.build()) == payload
+
+    return target
+
+
+def flow(data: bytes) -> None:
+    """An IP packet: from the TUN device, or out of an ESP packet."""
+    with suppress(WireError):
+        parsed = ip.parse_flow(data)
+        end = ip.total_length(data)
+        assert end <= len(data)
+        assert ip.parse_flow(data[:end]) == parsed
+
+
+def esp_header(data: bytes) -> None:
+    """An ESP packet."""
+    with suppress(WireError):
+        assert esp.build_header(*esp.parse_header(data)) == data[:8]
+
+
+def nat_traversal(data: bytes) -> None:
+    """A datagram on port 4500."""
+    kind = natt.classify(data)
+    if kind is natt.Datagram.IKE:
+        message(data[len(natt.NON_ESP_MARKER) :])
+    elif kind is natt.Datagram.ESP:
+        esp_header(data)
+
+
+PAYLOADS: dict[str, type[Payload]] = {
+    "sa": SecurityAssociation,
+    "ke": KeyExchangePayload,
+    "id": IdInitiator,
+    "cert": Certificate,
+    "certreq": CertificateRequest,
+    "auth": Authentication,
+    "nonce": Nonce,
+    "notify": Notify,
+    "delete": Delete,
+    "vendor": VendorId,
+    "ts": TsInitiator,
+}
+
+_ADDRESSES = "20010db8" * 8
+_IP_PACKETS = [
+    # TCP over IPv4; ICMP behind an option
+    "4500002800010000400672c8c0000201c63364020014005000000000000000005002200091750000",
+    "4600002000010000400170c8c0000201c6336402940400000800f7ff00000000",
+    # UDP over IPv6; the same behind hop-by-hop and fragment headers
+    "6000000000181140" + _ADDRESSES + "0035003500180000" + "00" * 16,
+    "6000000000180040" + _ADDRESSES + "2c0001040000000011000001000000010035003500080000",
+]
+
+TARGETS: dict[str, Target] = {
+    "message": message,
+    "chain": chain,
+    "flow": flow,
+    "esp_header": esp_header,
+    "natt": nat_traversal,
+    **{name: payload_target(kind) for name, kind in PAYLOADS.items()},
+}
+
+SEEDS: dict[str, list[bytes]] = {
+    "message": list(samples.MESSAGES),
+    "chain": [bytes([first]) + rest for first, rest in map(build_chain, samples.CHAINS)],
+    "flow": [bytes.fromhex(packet) for packet in _IP_PACKETS],
+    "esp_header": [esp.build_header(0xC0FFEE01, 1) + bytes(32)],
+    "natt": [
+        natt.KEEPALIVE,
+        esp.build_header(0xC0FFEE01, 1) + bytes(32),
+        *(natt.NON_ESP_MARKER + message for message in samples.MESSAGES),
+    ],
+    **{
+        name: [sample.build() for sample in samples.PAYLOADS if isinstance(sample, kind)]
+        for name, kind in PAYLOADS.items()
+    },
+}

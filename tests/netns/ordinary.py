@@ -1,0 +1,53 @@
+"""Commands as an ordinary user of a Debian desktop: no capability, and a /dev/net/tun for all."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+USER = 65534
+
+# In a mount namespace of its own. An interpreter below a private directory (/root) is shown again
+# under a public one, so that the user can run it.
+_SETTING = """
+set -e
+mount -t tmpfs -o mode=755 setting /mnt
+mknod -m 666 /mnt/tun c 10 200
+mount --bind /mnt/tun /dev/net/tun
+if [ -n "$HIDDEN" ]; then
+    mkdir /mnt/python
+    mount --bind "$PREFIX" /mnt/python
+    mount -t tmpfs -o mode=755 setting "$HIDDEN"
+    mkdir -p "$PREFIX"
+    mount --bind /mnt/python "$PREFIX"
+fi
+exec setpriv --reuid "$USER_ID" --regid "$USER_ID" --clear-groups --bounding-set=-all "$@"
+"""
+
+
+def as_ordinary_user(*argv: str | Path, tun: bool = True) -> list[str]:
+    """`argv` as an ordinary user, if we are root; as it is, if we are one already.
+
+    Without `tun` that user may not open /dev/net/tun.
+    """
+    words = [str(word) for word in argv]
+    if os.geteuid() != 0:
+        return words
+    hidden = _private_ancestor(Path(sys.base_prefix))
+    variables = [
+        f"USER_ID={USER}",
+        f"PREFIX={sys.base_prefix}",
+        f"HIDDEN={hidden or ''}",
+        "HOME=/tmp",
+    ]
+    setting = _SETTING if tun else _SETTING.replace("-m 666", "-m 600")
+    return ["env", *variables, "unshare", "--mount", "sh", "-c", setting, "sh", *words]
+
+
+def _private_ancestor(path: Path) -> Path | None:
+    """The outermost directory on the way that an ordinary user may not pass."""
+    for directory in reversed(path.parents):
+        if not directory.stat().st_mode & 0o001:
+            return directory
+    return None
