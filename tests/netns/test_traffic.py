@@ -1,0 +1,110 @@
+"""What applications send goes through the tunnel, whole, and eve sees nothing of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from hushwire.lab.eve import Recorder
+from hushwire.lab.reader import Kind, holding, read, tally
+from hushwire.lab.topology import BOB, Topology
+from tests.netns.tunnels import both_up, ping, sides
+
+_MARKER = b"the key is under the mat "
+_TALK = [sys.executable, "-m", "hushwire.lab.talk"]
+_UDP_SIZES = Path(__file__).with_name("udp_sizes.py")
+_HOUSEKEEPING = {Kind.ARP, Kind.NEIGHBOUR, Kind.IKE, Kind.KEEPALIVE}
+
+
+@pytest.mark.parametrize("outer", ["underlay", "underlay6"])
+@pytest.mark.parametrize("encap", ["auto", "esp", "udp"])
+def test_ping_tcp_and_udp_of_every_size_cross_the_wire_as_esp(
+    topology: Topology, encap: str, outer: str
+) -> None:
+    alice, bob = sides(topology)
+    for side in (alice, bob):
+        start = "up" if side is alice else "wait"
+        side.write(encap=encap, endpoint=str(getattr(side.other, outer)), start=start)
+    recorder = Recorder(topology)
+    both_up(alice, bob, at_once=False)
+    assert alice.tunnel()["encapsulation"] == ("udp" if encap == "udp" else "esp")
+
+    for target in (BOB.tunnel.ip, BOB.tunnel6.ip):
+        ping(topology, "alice", target, "-p", _MARKER[:16].hex())
+        _send_ten_megabytes(topology, str(target))
+    for target in (BOB.tunnel.ip, BOB.tunnel6.ip):
+        _send_udp_of_every_size(topology, str(target))
+
+    assert recorder.stop() == 0
+    frames = read(recorder.file)
+    counts = {kind for kind, count in tally(frames).items() if count}
+    assert Kind.ESP in counts
+    assert counts <= _HOUSEKEEPING | {Kind.ESP}
+    assert not holding(frames, _MARKER[:16])
+
+
+def test_traffic_in_both_directions_is_counted_by_both(topology: Topology) -> None:
+    alice, bob = sides(topology)
+    both_up(alice, bob)
+    ping(topology, "alice", BOB.tunnel.ip)
+    a, b = alice.tunnel(), bob.tunnel()
+    assert (a["packets_out"], a["packets_in"]) == (b["packets_in"], b["packets_out"]) == (3, 3)
+    assert a["bytes_out"] == b["bytes_in"] == 3 * 84
+    assert (a["spi_in"], a["spi_out"]) == (b["spi_out"], b["spi_in"])
+
+
+def test_iperf3_runs_through_the_tunnel(topology: Topology) -> None:
+    alice, bob = sides(topology)
+    both_up(alice, bob)
+    server = topology.start("bob", ["iperf3", "-s", "-1", "--forceflush"])
+    server.wait_for_line("Server listening")
+    done = topology.run("alice", ["iperf3", "-c", BOB.tunnel.ip.exploded, "-t", "1", "--json"])
+    assert json.loads(done.stdout)["end"]["sum_received"]["bytes"] > 0
+    server.finish()
+
+
+def test_nothing_but_the_agreed_addresses_gets_through(topology: Topology) -> None:
+    alice, bob = sides(topology)
+    both_up(alice, bob)
+    topology.ip("address add 10.0.9.9/32 dev lo", host="alice")
+    done = topology.run(
+        "alice",
+        ["ping", "-c", "1", "-W", "1", "-I", "10.0.9.9", str(BOB.tunnel.ip)],
+        check=False,
+    )
+    assert "100% packet loss" in done.stdout
+    assert alice.drops("selector_mismatch_out") >= 1
+    assert bob.tunnel()["packets_in"] == 0
+
+
+def test_without_a_tunnel_nothing_leaves_in_clear(topology: Topology) -> None:
+    alice, _ = sides(topology)
+    recorder = Recorder(topology)
+    alice.run().wait_for_line("knocking")
+    topology.run(
+        "alice", ["ping", "-c", "3", "-i", "0.2", "-W", "1", str(BOB.tunnel.ip)], check=False
+    )
+    assert alice.drops("no_sa") >= 3
+    recorder.stop()
+    assert tally(read(recorder.file))[Kind.CLEAR] == 0
+
+
+def _send_ten_megabytes(topology: Topology, target: str) -> None:
+    taker = topology.start("bob", [*_TALK, "take", target, "7001"])
+    taker.wait_for_line("ready")
+    given = topology.run("alice", [*_TALK, "give", target, "7001", "10000000"]).stdout
+    taken = taker.finish().splitlines()[-1]
+    for key in ("octets", "sha256"):
+        assert json.loads(given)[key] == json.loads(taken)[key]
+
+
+def _send_udp_of_every_size(topology: Topology, target: str) -> None:
+    listener = topology.start("bob", [sys.executable, _UDP_SIZES, "echo", target])
+    listener.wait_for_line("ready")
+    done = topology.run("alice", [sys.executable, _UDP_SIZES, "send", target])
+    assert done.stdout.split() == ["1472", hashlib.sha256(_MARKER).hexdigest()]
+    listener.finish()
