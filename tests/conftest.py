@@ -7,6 +7,10 @@ from collections.abc import Generator
 
 import pytest
 
+from tests.netns.fixtures import pytest_configure, topology, world
+
+__all__ = ["pytest_configure", "topology", "world"]
+
 _NO_SKIP = "HUSHWIRE_NO_SKIP"
 
 

@@ -13,7 +13,7 @@ from hushwire.engines.base import Counters, Drop, Engine, Event, Interface
 from hushwire.engines.python.engine import PythonEngine
 from hushwire.system.addresses import add_address
 from hushwire.system.datagram import open_raw_esp, open_udp
-from hushwire.system.tun import Tun, open_tun
+from hushwire.system.tun import open_tun
 from tests.conformance.namespaces import WIRE, Namespace, eventually
 
 ENGINES: dict[str, Callable[[], Engine]] = {"python": PythonEngine}
@@ -31,7 +31,7 @@ class Host:
 
     namespace: Namespace
     engine: Engine
-    tun: Tun
+    interface: Interface
 
     def counters(self) -> Counters:
         return self.engine.counters()
@@ -76,8 +76,9 @@ def host(
         try:
             for address in inner:
                 namespace.call(partial(add_address, "hush0", ip_interface(address)))
-            running.open(Interface("hush0", tun.fd, udp, raw, keepalive_seconds))
-            yield Host(namespace, running, tun)
+            interface = Interface(tun.name, tun.fd, udp, raw, keepalive_seconds)
+            running.open(interface)
+            yield Host(namespace, running, interface)
         finally:
             running.close()
             tun.close()

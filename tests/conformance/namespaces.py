@@ -81,6 +81,10 @@ def joined(
             end.run("ip", "link", "set", "lo", "up")
         far_end = ("peer", "name", WIRE, "netns", str(ends[1].pid))
         ends[0].run("ip", "link", "add", WIRE, "type", "veth", *far_end)
+        for end, addresses in zip(ends, (alice, bob), strict=True):
+            end.run("ip", "link", "set", WIRE, "up")
+            for address in addresses:
+                end.run("ip", "address", "add", address, "dev", WIRE, *no_dad(address))
         yield ends
     finally:
         for end in ends:

@@ -6,7 +6,14 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
+
 USER = 65534
+
+really_root = pytest.mark.skipif(
+    os.geteuid() != 0 or Path("/proc/self/uid_map").read_text().split() != ["0", "0", "4294967295"],
+    reason="becomes another user, so it must be started by root",
+)
 
 # In a mount namespace of its own. An interpreter below a private directory (/root) is shown again
 # under a public one, so that the user can run it.
@@ -27,13 +34,11 @@ exec setpriv --reuid "$USER_ID" --regid "$USER_ID" --clear-groups --bounding-set
 
 
 def as_ordinary_user(*argv: str | Path, tun: bool = True) -> list[str]:
-    """`argv` as an ordinary user, if we are root; as it is, if we are one already.
+    """`argv` as an ordinary user; only for tests marked `really_root`.
 
     Without `tun` that user may not open /dev/net/tun.
     """
     words = [str(word) for word in argv]
-    if os.geteuid() != 0:
-        return words
     hidden = _private_ancestor(Path(sys.base_prefix))
     variables = [
         f"USER_ID={USER}",

@@ -12,7 +12,10 @@ _LIFETIME = 60.0
 
 
 class CookieJar:
-    """Makes and checks cookies under a secret that changes every minute; the last one counts."""
+    """Makes and checks cookies under a secret that changes every minute; the last one counts.
+
+    A cookie is good for one minute at least and two at most.
+    """
 
     def __init__(self, rng: Rng, now: float) -> None:
         self._rng = rng
@@ -21,16 +24,23 @@ class CookieJar:
 
     def bake(self, nonce: bytes, address: Address, spi_i: bytes, now: float) -> bytes:
         """Hash of Ni, IPi, SPIi under the secret of now; the port belongs to the address."""
-        if now - self._changed > _LIFETIME:
-            self._previous, self._secret = self._secret, self._rng(32)
-            self._changed = now
+        self._refresh(now)
         return _cookie(self._secret, nonce, address, spi_i)
 
-    def good(self, cookie: bytes, nonce: bytes, address: Address, spi_i: bytes) -> bool:
+    def good(self, cookie: bytes, nonce: bytes, address: Address, spi_i: bytes, now: float) -> bool:
+        """Was this cookie baked for the same stranger, not long ago?"""
+        self._refresh(now)
         return any(
             hmac.compare_digest(cookie, _cookie(secret, nonce, address, spi_i))
             for secret in (self._secret, self._previous)
         )
+
+    def _refresh(self, now: float) -> None:
+        age = now - self._changed
+        if age >= _LIFETIME:
+            self._previous = self._secret if age < 2 * _LIFETIME else self._rng(32)
+            self._secret = self._rng(32)
+            self._changed = now
 
 
 def _cookie(secret: bytes, nonce: bytes, address: Address, spi_i: bytes) -> bytes:

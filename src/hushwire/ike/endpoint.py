@@ -70,7 +70,8 @@ class Endpoint:
         self._half_open: dict[tuple[bytes, Address], Session] = {}
         self._cookies = CookieJar(rng, now)
         self.drops: dict[IkeDrop, int] = dict.fromkeys(IkeDrop, 0)
-        self._duplicates: dict[bytes, float] = {}
+        self._ending = False
+        self._useless: dict[bytes, float] = {}  # own SPIs; the peer is to close them before this
 
     # What can be asked.
 
@@ -106,7 +107,7 @@ class Endpoint:
     def connect(self, name: str, path: Path, now: float) -> list[Effect]:
         """Begin an IKE SA with the peer of this name, unless there is one already."""
         turn = self._turn(now)
-        if not self.busy(name):
+        if not self._ending and not self.busy(name):
             session = self._new_session(Role.INITIATOR, path, now)
             session.initial_contact = True
             session.connect(self._peers[name], turn)
@@ -135,12 +136,12 @@ class Endpoint:
             deadline = session.deadline()
             if deadline is not None and deadline <= now:
                 session.timer(turn)
-        for spi, at in list(self._duplicates.items()):
+        for spi, at in list(self._useless.items()):
             if at <= now:
-                del self._duplicates[spi]
-                duplicate = self._sessions.get(spi)
-                if duplicate is not None and isinstance(duplicate.state, Established):
-                    duplicate.close(turn, quiet=True)
+                del self._useless[spi]
+                useless = self._sessions.get(spi)
+                if useless is not None:
+                    useless.close_useless(turn)
         return self._done(turn)
 
     def heard(self, inbound_spi: int, at: float) -> None:
@@ -152,8 +153,9 @@ class Endpoint:
                 session.heard(at)
 
     def close(self, now: float) -> list[Effect]:
-        """End every IKE SA in order. `idle` tells when all peers have been told."""
+        """End every IKE SA in order, and begin no other. `idle` tells when all peers know."""
         turn = self._turn(now)
+        self._ending = True
         for session in self._sessions.values():
             session.close(turn)
         return self._done(turn)
@@ -178,6 +180,8 @@ class Endpoint:
             session.redundant = self._has_another(session)
             session.protected(incoming, tuple(self._peers.values()), turn)
         if isinstance(session.state, Established) and not isinstance(before, Established):
+            if session.state.child is None:
+                self._useless[own_spi] = turn.now + self._limits.useless_seconds
             self._one_for_each_peer(session, turn)
 
     def _init_request(self, incoming: Incoming, turn: Turn) -> None:
@@ -187,8 +191,8 @@ class Endpoint:
         if known is not None:
             known.repeat_init(incoming, turn)
             return
-        if header.message_id or any(header.responder_spi) or not header.initiator:
-            turn.drop(IkeDrop.MALFORMED)
+        if self._ending:
+            turn.drop(IkeDrop.REFUSED)
             return
         waiting = sum(isinstance(s.state, HalfOpen) for s in self._half_open.values())
         if waiting >= self._limits.cookies_from and not self._paid(incoming, turn):
@@ -221,7 +225,7 @@ class Endpoint:
         data = nonce.data if nonce else b""
         spi_i = message.header.initiator_spi
         cookies = [n.data for n in every(message.payloads, Notify) if n.type == NotifyType.COOKIE]
-        if cookies and self._cookies.good(cookies[0], data, path.remote, spi_i):
+        if cookies and self._cookies.good(cookies[0], data, path.remote, spi_i, turn.now):
             return True
         cookie = self._cookies.bake(data, path.remote, spi_i, turn.now)
         turn.drop(IkeDrop.COOKIE_REQUIRED)
@@ -287,7 +291,7 @@ class Endpoint:
             loser.close(turn, quiet=True)
         else:
             # The peer closes it; if it does not know the rule, we do, a little later.
-            self._duplicates[loser.link.own_spi] = turn.now + self._limits.duplicate_seconds
+            self._useless[loser.link.own_spi] = turn.now + self._limits.useless_seconds
 
     # Answers to strangers: one, plain, never larger than the request.
 
@@ -330,7 +334,7 @@ class Endpoint:
     def _done(self, turn: Turn) -> list[Effect]:
         self._forget_closed(turn.now)
         deadlines = [session.deadline() for session in self._sessions.values()]
-        times = [at for at in (*deadlines, *self._duplicates.values()) if at is not None]
+        times = [at for at in (*deadlines, *self._useless.values()) if at is not None]
         return [*turn.effects, SetTimer(min(times, default=None))]
 
     def _forget_closed(self, now: float) -> None:
@@ -365,11 +369,9 @@ class Endpoint:
                 return spi
 
     def _free_esp_spi(self) -> int:
-        taken = {
-            state.child.inbound_spi
-            for session in self._sessions.values()
-            if isinstance(state := session.state, Established) and state.child is not None
-        }
+        states = [session.state for session in self._sessions.values()]
+        taken = {state.inbound_spi for state in states if isinstance(state, AuthSent)}
+        taken |= {s.child.inbound_spi for s in states if isinstance(s, Established) and s.child}
         while True:
             spi = int.from_bytes(self._rng(4), "big")
             if spi >= FIRST_FREE_SPI and spi not in taken:

@@ -83,13 +83,17 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much strangers may cost (RFC 7296 §2.6, RFC 8019 §4). Times in seconds."""
+    """How much strangers may cost (RFC 7296 §2.6, RFC 8019 §4). Times in seconds.
+
+    `useless_seconds`: how long the peer has to close an IKE SA that is a duplicate or has no
+    CHILD_SA, before we do.
+    """
 
     cookies_from: int = 32
     half_open: int = 1000
     half_open_seconds: float = 35.0
     close_seconds: float = 2.0
-    duplicate_seconds: float = 5.0
+    useless_seconds: float = 5.0
 
 
 class IkeDrop(StrEnum):

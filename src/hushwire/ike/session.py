@@ -19,7 +19,6 @@ from hushwire.explain.outcome import (
     PeerAnswered,
     PeerMisbehaved,
     PeerSilent,
-    RefusedByPeer,
     TunnelUp,
 )
 from hushwire.ike.failure import NegotiationFailedError
@@ -87,6 +86,8 @@ class Session:
         times = [self.link.window.deadline]
         if isinstance(state, HalfOpen | Closing | Closed):
             times.append(state.until)
+        if isinstance(state, AuthSent):
+            times.append(state.close_by)
         if isinstance(state, Established) and not self.link.window.busy:
             times.append(self.heard_at + state.verified.peer.liveness)
         return min((at for at in times if at is not None), default=None)
@@ -162,12 +163,11 @@ class Session:
         self.state = AuthSent(peer, secrets, spi)
         self.link.request(secrets, ExchangeType.IKE_AUTH, payloads, turn)
 
-    def _auth_response(
-        self, state: AuthSent, payloads: tuple[Payload, ...], path: Path, turn: Turn
-    ) -> None:
+    def _auth_response(self, state: AuthSent, payloads: tuple[Payload, ...], turn: Turn) -> None:
+        # Where the response came from is not authentic: ESP goes where we connected to (§2.11).
         try:
             verified, result = auth.process_response(
-                state.peer, state.secrets, payloads, state.inbound_spi, path
+                state.peer, state.secrets, payloads, state.inbound_spi, self.link.path
             )
         except NegotiationFailedError as failed:
             self._fail(failed.outcome, turn)
@@ -181,7 +181,7 @@ class Session:
             self._say_goodbye(state.secrets, informational.DELETE_IKE_SA, state.peer.name, turn)
             return
         self._establish(state.secrets, verified, result, turn)
-        if state.close_when_up:
+        if state.close_by is not None:
             self.close(turn)
 
     def _answer_auth(
@@ -268,9 +268,9 @@ class Session:
         exchange = incoming.header.exchange
         if isinstance(state, AuthSent) and exchange == ExchangeType.IKE_AUTH:
             self.link.window.answered()
-            self._auth_response(state, payloads, incoming.path, turn)
+            self._auth_response(state, payloads, turn)
         elif isinstance(state, Closing) and exchange == ExchangeType.INFORMATIONAL:
-            self._acknowledged(state, turn)
+            self._answered_while_closing(state, turn)
         elif isinstance(state, Established) and exchange == ExchangeType.INFORMATIONAL:
             self.link.window.answered()  # the answer to a liveness check says all by coming (§2.4)
         else:
@@ -304,21 +304,22 @@ class Session:
         self, incoming: Incoming, payloads: tuple[Payload, ...], secrets: Secrets, turn: Turn
     ) -> None:
         state = self.state
-        name = self.peer_name
         made = state.child if isinstance(state, Established) else None
         told = informational.answer(payloads, made)
         self.link.respond(incoming, secrets, told.response, turn)
         if isinstance(state, Closing):
-            if told.ike_sa_deleted:  # both sides closed at once
-                self._acknowledged(state, turn)
-        elif told.ike_sa_deleted:
-            self._fail(None if self.redundant else ClosedByPeer(name), turn)
-        elif told.error:
-            self._fail(RefusedByPeer(name, "IKE_AUTH", told.error), turn)
-        elif told.child_deleted:
-            # An IKE SA without a CHILD_SA is of no use here: close it, and begin anew.
-            self._fail(ClosedByPeer(name), turn)
-            self._say_goodbye(secrets, informational.DELETE_IKE_SA, name, turn)
+            if told.ike_sa_deleted or told.refusal is not None:  # both sides closed at once
+                self._has_closed(state, turn, acknowledged=True)
+        elif isinstance(state, Established):
+            peer = state.verified.peer
+            if told.ike_sa_deleted:
+                self._fail(None if self.redundant else ClosedByPeer(peer.name), turn)
+            elif told.refusal is not None:
+                self._fail(auth.refusal(peer, told.refusal, self.link.path), turn)
+            elif told.child_deleted:
+                # An IKE SA without a CHILD_SA is of no use here: close it, and begin anew.
+                self._end(ClosedByPeer(peer.name), turn)
+                self._say_goodbye(secrets, informational.DELETE_IKE_SA, peer.name, turn)
 
     def _malformed(
         self, incoming: Incoming, secrets: Secrets, error: WireError, turn: Turn
@@ -328,18 +329,25 @@ class Session:
         An unknown critical payload ends only an IKE SA that is not yet established (§2.5).
         """
         turn.drop(IkeDrop.MALFORMED)
-        critical = isinstance(error, UnsupportedCriticalPayloadError)
+        state, name = self.state, self.peer_name
+        outcome = PeerMisbehaved(name, _exchange_name(incoming.header.exchange), str(error))
         if not incoming.header.response:
+            critical = isinstance(error, UnsupportedCriticalPayloadError)
             notify = (
                 Notify(NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD, bytes([error.payload_type]))
                 if isinstance(error, UnsupportedCriticalPayloadError)
                 else Notify(NotifyType.INVALID_SYNTAX)
             )
             self.link.respond(incoming, secrets, (notify,), turn)
-            if critical and isinstance(self.state, Established):
-                return
-        exchange = _exchange_name(incoming.header.exchange)
-        self._fail(PeerMisbehaved(self.peer_name, exchange, str(error)), turn)
+            if not (isinstance(state, Closing) or (critical and isinstance(state, Established))):
+                self._fail(outcome, turn)
+        elif isinstance(state, Closing):
+            self._answered_while_closing(state, turn)
+        else:
+            # §2.21: a response is not answered by an error, but a Delete clears both sides.
+            self.link.window.answered()
+            self._end(outcome, turn)
+            self._say_goodbye(secrets, informational.DELETE_IKE_SA, name, turn)
 
     # Time.
 
@@ -350,10 +358,11 @@ class Session:
         if isinstance(state, HalfOpen) and turn.now >= state.until:
             self.state = Closed(turn.now)
         elif isinstance(state, Closing) and turn.now >= state.until:
-            if not state.quiet:
-                turn.report(ClosedByUs(state.peer_name, acknowledged=False))
+            self._has_closed(state, turn, acknowledged=False)
+        elif isinstance(state, AuthSent) and _due(state.close_by, turn.now):
+            turn.report(ClosedByUs(state.peer.name, acknowledged=False))
             self._closed(turn)
-        elif deadline is not None and turn.now >= deadline:
+        elif _due(deadline, turn.now):
             self._retransmit(turn)
         elif (
             isinstance(state, Established)
@@ -371,6 +380,9 @@ class Session:
         data = window.again(turn.now)
         if data is not None:
             turn.send(data, self.link.path)
+            return
+        if isinstance(self.state, Closing):
+            self._has_closed(self.state, turn, acknowledged=False)
             return
         exchanges = {InitSent: "IKE_SA_INIT", AuthSent: "IKE_AUTH"}
         self._fail(
@@ -397,9 +409,20 @@ class Session:
             )
         elif isinstance(state, AuthSent):
             # The peer may be up by now, and our one request is in flight: wait for its answer.
-            self.state = replace(state, close_when_up=True)
+            if state.close_by is None:
+                self.state = replace(state, close_by=turn.now + self._limits.close_seconds)
         elif isinstance(state, InitSent | HalfOpen):
             self._closed(turn)
+
+    def close_useless(self, turn: Turn) -> None:
+        """It is a duplicate, or has no CHILD_SA, and the peer has not closed it in time."""
+        state = self.state
+        if isinstance(state, Established) and state.child is None:
+            name = self.peer_name
+            self._end(PeerMisbehaved(name, "IKE_AUTH", "it keeps an IKE SA without a tunnel"), turn)
+            self._say_goodbye(state.secrets, informational.DELETE_IKE_SA, name, turn)
+        elif isinstance(state, Established):
+            self.close(turn, quiet=True)
 
     def drop(self, turn: Turn) -> None:
         """Forget this IKE SA without a word: the peer itself has forgotten it."""
@@ -414,20 +437,33 @@ class Session:
         *,
         quiet: bool = True,
     ) -> None:
-        self.link.window.answered()
-        self.state = Closing(secrets, name, turn.now + self._limits.close_seconds, quiet)
-        self.link.request(secrets, ExchangeType.INFORMATIONAL, payloads, turn)
+        # §2.3: with a liveness check in flight, the peer may take no other request before it.
+        unsaid = payloads if self.link.window.busy else ()
+        self.state = Closing(secrets, name, turn.now + self._limits.close_seconds, quiet, unsaid)
+        if not unsaid:
+            self.link.request(secrets, ExchangeType.INFORMATIONAL, payloads, turn)
 
-    def _acknowledged(self, state: Closing, turn: Turn) -> None:
+    def _answered_while_closing(self, state: Closing, turn: Turn) -> None:
+        self.link.window.answered()
+        if state.unsaid:
+            self.state = replace(state, unsaid=())
+            self.link.request(state.secrets, ExchangeType.INFORMATIONAL, state.unsaid, turn)
+        else:
+            self._has_closed(state, turn, acknowledged=True)
+
+    def _has_closed(self, state: Closing, turn: Turn, *, acknowledged: bool) -> None:
         if not state.quiet:
-            turn.report(ClosedByUs(state.peer_name, acknowledged=True))
+            turn.report(ClosedByUs(state.peer_name, acknowledged))
         self._closed(turn)
 
     def _fail(self, outcome: Failure | None, turn: Turn) -> None:
+        self._end(outcome, turn)
+        self._closed(turn)
+
+    def _end(self, outcome: Failure | None, turn: Turn) -> None:
         self._remove_child(turn)
         if outcome is not None:
             turn.report(outcome)
-        self._closed(turn)
 
     def _closed(self, turn: Turn) -> None:
         self.link.window.answered()
@@ -443,6 +479,10 @@ class Session:
         if isinstance(state, AuthSent | HalfOpen | Established | Closing):
             return state.secrets
         return None
+
+
+def _due(at: float | None, now: float) -> bool:
+    return at is not None and at <= now
 
 
 def _exchange_name(number: int) -> str:

@@ -19,6 +19,7 @@ from hushwire.ike.nat import NatView
 from hushwire.ike.proofs import VerifiedPeer
 from hushwire.ike.protection import Protection
 from hushwire.sa.association import ChildSa, Encapsulation
+from hushwire.wire.ike.message import Payload
 
 
 class Role(Enum):
@@ -67,10 +68,12 @@ class InitSent:
 
 @dataclass(frozen=True, slots=True)
 class AuthSent:
+    """`close_by`: to be closed once the answer has come, or at this time without one."""
+
     peer: Peer
     secrets: Secrets
     inbound_spi: int
-    close_when_up: bool = False
+    close_by: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +100,16 @@ class Established:
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """We have told the peer, and wait for its acknowledgement until `until`."""
+    """We have told the peer, and wait for its acknowledgement until `until`.
+
+    `unsaid` is what it has still to be told, when an earlier request of ours is in flight (§2.3).
+    """
 
     secrets: Secrets
     peer_name: str
     until: float
     quiet: bool  # nothing to report at the end: the reason was reported before
+    unsaid: tuple[Payload, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

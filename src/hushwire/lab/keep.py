@@ -51,7 +51,7 @@ def up(encap: str) -> str:
             tunnel.wait_until_up(network, end)
     except BaseException:
         world.close()
-        state.unlink(missing_ok=True)
+        _forget()
         raise
     world.abandon()
     return f"The lab is up: alice and bob have a tunnel, and eve sits between.\n{_USE}"
@@ -63,7 +63,7 @@ def down() -> str:
     if world is None:
         return "No lab is up, so there is nothing to take down."
     world.close()
-    _state_file().unlink(missing_ok=True)
+    _forget()
     return "The lab is gone, with everything in it."
 
 
@@ -98,6 +98,12 @@ def find() -> World | None:
 def _remember(state: Path, world: World) -> None:
     facts = {"pid": world.pid, "began": _began(world.pid), "user": world.user}
     state.write_text(json.dumps(facts))
+
+
+def _forget() -> None:
+    state = _state_file()
+    state.unlink(missing_ok=True)
+    state.parent.rmdir()
 
 
 def _began(pid: int) -> int:

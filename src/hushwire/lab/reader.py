@@ -24,6 +24,7 @@ except ImportError as error:
 
 _IKE_PORT = 500
 _NATT_PORT = 4500
+_ICMP = 1
 _ICMPV6 = 58
 _ESP = 50
 _UDP = 17
@@ -31,6 +32,10 @@ _IPV6_FRAGMENT = 44
 _IPV6_EXTENSIONS = frozenset({0, 43, _IPV6_FRAGMENT, 60})
 # RFC 4861 (neighbours, routers, redirect) and RFC 2710, 3810 (multicast listeners).
 _HOUSEKEEPING = frozenset({130, 131, 132, 143, 133, 134, 135, 136, 137})
+# Unreachable, too big or to be fragmented, time exceeded, parameter problem (RFC 792, RFC 4443).
+_ICMP_ERRORS = {_ICMP: (3, 11, 12), _ICMPV6: (1, 2, 3, 4)}
+_ICMP_HEADER_OCTETS = 8
+_IPV4_HEADER_OCTETS = 20
 _IKE_HEADER_OCTETS = 28
 _ESP_HEADER_OCTETS = 8
 
@@ -43,6 +48,7 @@ class Kind(StrEnum):
     KEEPALIVE = "keepalive"
     ARP = "arp"
     NEIGHBOUR = "neighbour"
+    ICMP_ERROR = "icmp_error"
     CLEAR = "clear"
     BOOKMARK = "bookmark"
 
@@ -105,20 +111,10 @@ def _classify(number: int, octets: bytes, fragments: dict[tuple[str, str, int], 
         return Frame(number, Kind.BOOKMARK, octets)
     if ARP in ether:
         return Frame(number, Kind.ARP, octets)
-    if IP in ether:
-        packet = ether[IP]
-        content = _Content(
-            packet.proto,
-            packet.original[packet.ihl * 4 : packet.len],
-            packet.frag,
-            "MF" in packet.flags,
-            packet.id,
-        )
-    elif IPv6 in ether:
-        packet = ether[IPv6]
-        content = _behind_extensions(packet.nh, packet.original[40 : 40 + packet.plen])
-    else:
+    if IP not in ether and IPv6 not in ether:
         return Frame(number, Kind.CLEAR, octets)
+    packet = ether[IP] if IP in ether else ether[IPv6]
+    content = _content(packet)
     flow = (packet.src, packet.dst, content.identification)
     # Only a datagram's first fragment has ports; the later ones are what it was.
     later = content.offset > 0
@@ -137,6 +133,13 @@ class _Content:
     offset: int = 0
     more: bool = False
     identification: int = 0
+
+
+def _content(packet: IP | IPv6) -> _Content:
+    if packet.version == 6:
+        return _behind_extensions(packet.nh, packet.original[40 : 40 + packet.plen])
+    octets = packet.original[packet.ihl * 4 : packet.len]
+    return _Content(packet.proto, octets, packet.frag, "MF" in packet.flags, packet.id)
 
 
 def _behind_extensions(protocol: int, octets: bytes) -> _Content:
@@ -162,6 +165,8 @@ def _kind_of(content: _Content) -> Kind:
         return Kind.ESP
     if content.protocol == _ICMPV6 and octets and octets[0] in _HOUSEKEEPING:
         return Kind.NEIGHBOUR
+    if octets[:1] and octets[0] in _ICMP_ERRORS.get(content.protocol, ()):
+        return _kind_of_error(octets)
     if content.protocol == _UDP and len(octets) >= 8:
         ports = {int.from_bytes(octets[0:2], "big"), int.from_bytes(octets[2:4], "big")}
         payload = octets[8 : int.from_bytes(octets[4:6], "big")]
@@ -170,6 +175,16 @@ def _kind_of(content: _Content) -> Kind:
         if _IKE_PORT in ports and _is_ike(payload):
             return Kind.IKE
     return Kind.CLEAR
+
+
+def _kind_of_error(octets: bytes) -> Kind:
+    """An ICMP error tells no more than what it quotes, the packet that it is about."""
+    quoted = octets[_ICMP_HEADER_OCTETS:]
+    if len(quoted) < _IPV4_HEADER_OCTETS:
+        return Kind.CLEAR
+    packet = IP(quoted) if quoted[0] >> 4 == 4 else IPv6(quoted)
+    about = _kind_of(_content(packet))
+    return Kind.ICMP_ERROR if about in {Kind.ESP, Kind.IKE, Kind.KEEPALIVE} else Kind.CLEAR
 
 
 def _kind_on_natt_port(payload: bytes) -> Kind:

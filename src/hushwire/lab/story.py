@@ -21,6 +21,7 @@ MESSAGE = "Meet me at noon, the key is under the mat."
 TRANSFER_OCTETS = 10_000_000
 PINGS = 10
 
+_SHOWN_IN_CLEAR = 3
 _MESSAGE_PORT = 7000
 _TRANSFER_PORT = 7001
 _TALK = [sys.executable, "-m", "hushwire.lab.talk"]
@@ -37,8 +38,11 @@ _KIND_NAMES = {
     Kind.KEEPALIVE: "NAT keepalives",
     Kind.ARP: "ARP",
     Kind.NEIGHBOUR: "IPv6 neighbour discovery",
+    Kind.ICMP_ERROR: "ICMP errors about these",
     Kind.CLEAR: "in clear",
 }
+
+_CARRIERS = {"esp": "as IP protocol 50", "udp": "in UDP port 4500"}
 
 
 class Story:
@@ -182,9 +186,17 @@ class Story:
         self._screen.output(ALICE.name, f"{gave['seconds']:.2f} s, {speed:.0f} Mbit/s")
 
     def _suites(self) -> None:
-        self._screen.command(ALICE.name, "hushwire status")
         argv = ["hushwire", "status", "--json"]
-        self.facts["status"] = json.loads(self._network.run(ALICE.name, argv).stdout)
+        self._screen.command(ALICE.name, "hushwire status")
+        status = json.loads(self._network.run(ALICE.name, argv).stdout)
+        (peer,) = status[0]["peers"]
+        self.facts["suite"] = {"ike": peer["ike_suite"], "esp": peer["esp_suite"]}
+        self.facts["carried_by"] = peer["encapsulation"]
+        self.facts["status"] = status
+        self._screen.output(
+            ALICE.name,
+            f"IKE {peer['ike_suite']}, ESP {peer['esp_suite']} by {peer['encapsulation']}",
+        )
 
     def _count(self, capture: Path) -> bool:
         frames = reader.since(reader.read(capture), _MARK_TUNNEL)
@@ -196,6 +208,8 @@ class Story:
         for kind, count in counts.items():
             if count or kind is Kind.CLEAR:
                 self._screen.output(EVE, f"{count:>7}  {_KIND_NAMES[kind]}")
+        for frame in [frame for frame in frames if frame.kind is Kind.CLEAR][:_SHOWN_IN_CLEAR]:
+            self._screen.frame(frame.octets, [])
         return self._verdict(counts, readable)
 
     def _verdict(self, counts: dict[Kind, int], readable: int) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from ipaddress import IPv4Interface, IPv6Interface
+from ipaddress import IPv4Interface, IPv6Address, IPv6Interface
 from typing import Any
 
 from hushwire.system.errors import SystemFailureError
@@ -42,6 +42,18 @@ def device_index(ifname: str) -> int:
             "no device has this name",
             "`ip link` lists the devices of this host.",
         ) from error
+
+
+def scope_index(address: IPv6Address) -> int:
+    """The index of the device that the address names, as in fe80::1%eth0 (RFC 4007); 0: none.
+
+    Raises `OSError` when there is no such device.
+    """
+    if address.scope_id is None:
+        return 0
+    if address.scope_id.isdecimal():
+        return int(address.scope_id)
+    return socket.if_nametoindex(address.scope_id)
 
 
 def _nothing(_: object) -> None:

@@ -13,7 +13,7 @@ import struct
 from ipaddress import IPv4Address, IPv6Address
 
 from hushwire.sa.association import Address, Path
-from hushwire.system.addresses import device_index
+from hushwire.system.addresses import device_index, scope_index
 from hushwire.system.errors import NotPermittedError, SystemFailureError
 
 IpAddress = IPv4Address | IPv6Address
@@ -80,8 +80,8 @@ def receive(sock: socket.socket) -> tuple[bytes, Path] | None:
 def send(sock: socket.socket, data: bytes, path: Path) -> None:
     """Send from `path.local` to `path.remote`; the local port is the socket's own.
 
-    Raises `OSError`: BlockingIOError when the buffer is full, ENETUNREACH, EADDRNOTAVAIL when
-    `path.local` is no longer ours, EINVAL for a link-local address that names no device.
+    Raises `OSError`: BlockingIOError when the buffer is full, ENETUNREACH without a route, that
+    or EINVAL when `path.local` is not ours, EINVAL for a link-local address without a device.
     """
     _send(sock, data, path, path.remote.port)
 
@@ -202,21 +202,12 @@ def _send(sock: socket.socket, data: bytes, path: Path, port: int) -> None:
         info = _PKTINFO4.pack(0, local.packed, bytes(4))
         sock.sendmsg([data], [(socket.IPPROTO_IP, _IP_PKTINFO, info)], 0, (str(remote), port))
         return
-    scope = _scope(remote)
+    scope = scope_index(remote)
     if remote.is_link_local and not scope:
         raise OSError(errno.EINVAL, f"{remote} is link-local: name its device, {remote}%DEVICE")
     info = _PKTINFO6.pack(local.packed, scope)
     destination = (str(remote).partition("%")[0], port, 0, scope)
     sock.sendmsg([data], [(socket.IPPROTO_IPV6, _IPV6_PKTINFO, info)], 0, destination)
-
-
-def _scope(address: IPv6Address) -> int:
-    """The index of the device that the address names, 0 for none. Raises `OSError`."""
-    if address.scope_id is None:
-        return 0
-    if address.scope_id.isdecimal():
-        return int(address.scope_id)
-    return socket.if_nametoindex(address.scope_id)
 
 
 def _family_name(family: int) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pyroute2 import IPRoute
 
-from hushwire.system.addresses import device_index
+from hushwire.system.addresses import device_index, scope_index
 from hushwire.system.errors import SystemFailureError
 from hushwire.system.netlink import ask
 
@@ -89,7 +89,11 @@ def _towards(remote: IPv4Address | IPv6Address, device: str | None) -> socket.so
         if device is not None:
             device_index(device)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
-        sock.connect((str(remote), _ANY_PORT))
+        if isinstance(remote, IPv6Address):
+            bare = str(remote).partition("%")[0]
+            sock.connect((bare, _ANY_PORT, 0, scope_index(remote)))
+        else:
+            sock.connect((str(remote), _ANY_PORT))
     except OSError as error:
         sock.close()
         through = f" through {device}" if device else ""

@@ -83,7 +83,9 @@ def process_response(
     identification = first(payloads, IdResponder)
     auth = first(payloads, Authentication)
     if identification is None or auth is None:
-        raise NegotiationFailedError(_refusal(peer, errors, path))
+        if not errors:
+            raise WireError("IKE_AUTH response without IDr and AUTH")
+        raise NegotiationFailedError(refusal(peer, errors[0], path))
     identity = _identity(identification)
     if peer.remote_id is not None and identity != peer.remote_id:
         raise NegotiationFailedError(
@@ -101,12 +103,11 @@ def process_response(
         return verified, failed
 
 
-def _refusal(peer: Peer, errors: list[Notify], path: Path) -> Failure:
-    if not errors:
-        return PeerMisbehaved(peer.name, _AUTH, "it answered without IDr and AUTH")
-    if errors[0].type == NotifyType.AUTHENTICATION_FAILED:
+def refusal(peer: Peer, error: Notify, path: Path) -> Failure:
+    """What an error notification of the peer says about our part of IKE_AUTH."""
+    if error.type == NotifyType.AUTHENTICATION_FAILED:
         return RefusedUs(peer.name, peer.own_id(path).text, proofs.method_name(peer.credential))
-    return RefusedByPeer(peer.name, _AUTH, notify_name(errors[0].type))
+    return RefusedByPeer(peer.name, _AUTH, notify_name(error.type))
 
 
 # The responder.
@@ -150,8 +151,8 @@ def answer(
     try:
         more, made = child.answer(peer, secrets, payloads, inbound_spi, path)
     except NegotiationFailedError as failed:
-        refusal = (failed.notify,) if failed.notify else ()
-        return Accepted(verified, (*response, *refusal), failed, contact)
+        error = (failed.notify,) if failed.notify else ()
+        return Accepted(verified, (*response, *error), failed, contact)
     return Accepted(verified, (*response, *more), made, contact)
 
 

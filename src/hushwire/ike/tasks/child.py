@@ -102,11 +102,14 @@ def accept(
     if chosen is None:
         raise _misbehaved(peer, "it chose an ESP proposal that we did not offer")
     # §2.9: the responder narrows, it never widens.
-    local = narrow(tsi, peer.local_selectors)
-    remote = narrow(tsr, peer.remote_selectors)
-    if set(local) != set(tsi) or set(remote) != set(tsr):
+    if not _inside(tsi, peer.local_selectors) or not _inside(tsr, peer.remote_selectors):
         raise _misbehaved(peer, "it widened the traffic selectors that we offered")
-    return _child(peer, secrets, _Agreed(Role.INITIATOR, chosen, inbound_spi, local, remote), path)
+    return _child(peer, secrets, _Agreed(Role.INITIATOR, chosen, inbound_spi, tsi, tsr), path)
+
+
+def _inside(answered: Selectors, offered: Selectors) -> bool:
+    """Is each a part of one that was offered? None at all (only unknown kinds) is no answer."""
+    return bool(answered) and all(narrow((part,), offered) == (part,) for part in answered)
 
 
 def _offered(peer: Peer) -> Proposals:

@@ -4,34 +4,43 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hushwire.ike.tasks.init import notify_name
 from hushwire.sa.association import ChildSa
 from hushwire.wire.ike.message import Payload, every
 from hushwire.wire.ike.payloads.delete import Delete
 from hushwire.wire.ike.payloads.notify import Notify
-from hushwire.wire.registry import ProtocolId
+from hushwire.wire.registry import NotifyType, ProtocolId
 
 DELETE_IKE_SA: tuple[Payload, ...] = (Delete(ProtocolId.IKE, ()),)
 LIVENESS: tuple[Payload, ...] = ()
+
+# §2.21.2: these alone end an IKE SA without a Delete. Others, such as INVALID_SPI or
+# INVALID_SELECTORS, are hints about single packets, and unknown ones are ignored (§3.10.1).
+_FATAL = frozenset(
+    {
+        NotifyType.AUTHENTICATION_FAILED,
+        NotifyType.INVALID_SYNTAX,
+        NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
     """What the peer's request says, and the payloads of our response.
 
-    `error` is the name of an error notification, "" without one.
+    `refusal` is an error notification that ends the IKE SA.
     """
 
     ike_sa_deleted: bool
     child_deleted: bool
-    error: str
+    refusal: Notify | None
     response: tuple[Payload, ...]
 
 
 def answer(payloads: tuple[Payload, ...], child: ChildSa | None) -> Told:
     """Read a request; `child` is the CHILD_SA in place, if there is one."""
     deletes = every(payloads, Delete)
-    errors = [notify for notify in every(payloads, Notify) if notify.is_error]
+    refusals = [notify for notify in every(payloads, Notify) if notify.type in _FATAL]
     child_deleted = child is not None and any(
         delete.protocol == ProtocolId.ESP and child.outbound_spi.to_bytes(4, "big") in delete.spis
         for delete in deletes
@@ -44,6 +53,6 @@ def answer(payloads: tuple[Payload, ...], child: ChildSa | None) -> Told:
     return Told(
         ike_sa_deleted,
         child_deleted,
-        notify_name(errors[0].type) if errors else "",
+        refusals[0] if refusals else None,
         response,
     )

@@ -111,20 +111,20 @@ def process_response(state: InitSent, incoming: Incoming, rng: Rng) -> Secrets |
 
 
 def _restart(peer: Peer, kept: InitOffer, notify: Notify, rng: Rng) -> Restart:
-    restarts = kept.restarts + 1
-    if notify.type in (NotifyType.COOKIE, NotifyType.INVALID_KE_PAYLOAD):
-        if restarts > _MOST_RESTARTS:
-            raise _misbehaved(peer, f"it made us begin again {restarts} times")
-        if notify.type == NotifyType.COOKIE:
-            if not 1 <= len(notify.data) <= 64:
-                raise _misbehaved(peer, f"its cookie has {len(notify.data)} octets (1 to 64)")
-            return Restart(replace(kept, cookie=notify.data, restarts=restarts))
+    if notify.type == NotifyType.COOKIE:
+        if not 1 <= len(notify.data) <= 64:
+            raise _misbehaved(peer, f"its cookie has {len(notify.data)} octets (1 to 64)")
+        if notify.data == kept.cookie:
+            raise WireError("the answer to an earlier copy of our request: the cookie is known")
+        return Restart(_again(peer, kept, replace(kept, cookie=notify.data)))
+    if notify.type == NotifyType.INVALID_KE_PAYLOAD:
         wanted = int.from_bytes(notify.data, "big") if len(notify.data) == 2 else 0
-        if wanted == kept.exchange.method or wanted not in _methods(peer.ike_proposals):
+        if wanted not in _methods(peer.ike_proposals):
             # Only a group of ours: else an attacker could pull us down (§2.7).
             raise _misbehaved(peer, f"it wants key exchange method {wanted}, which is not offered")
-        again = _offer_with(wanted, rng)
-        return Restart(replace(again, cookie=kept.cookie, restarts=restarts))
+        if wanted == kept.exchange.method:
+            raise WireError("the answer to an earlier copy of our request: the group is the wanted")
+        return Restart(_again(peer, kept, replace(_offer_with(wanted, rng), cookie=kept.cookie)))
     if notify.type == NotifyType.NO_PROPOSAL_CHOSEN:
         raise NegotiationFailedError(
             NoProposal(
@@ -133,6 +133,13 @@ def _restart(peer: Peer, kept: InitOffer, notify: Notify, rng: Rng) -> Restart:
             )
         )  # fmt: skip
     raise NegotiationFailedError(RefusedByPeer(peer.name, _INIT, notify_name(notify.type)))
+
+
+def _again(peer: Peer, before: InitOffer, offer_: InitOffer) -> InitOffer:
+    restarts = before.restarts + 1
+    if restarts > _MOST_RESTARTS:
+        raise _misbehaved(peer, f"it made us begin again {restarts} times")
+    return replace(offer_, restarts=restarts)
 
 
 def notify_name(number: int) -> str:
