@@ -125,6 +125,13 @@ class Table:
             nearest(text, known, "It can be", quote),
         )
 
+    def flag(self, key: str) -> bool:
+        """true or false; false where the key is absent."""
+        value = self.values.get(key, False)
+        if not isinstance(value, bool):
+            raise self._wrong_type(key, value, "true or false, without quotes")
+        return value
+
     def missing(self, key: str) -> ConfigError:
         """A complaint that this table must have `key` and has not."""
         return self.error((), f"{self.name} has no {key}", self._write(key))

@@ -11,6 +11,7 @@ import os
 import signal
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from socket import socket
 
 from hushwire.config.model import Config, IpAddress, PeerConfig, Start
@@ -18,6 +19,7 @@ from hushwire.daemon.control import ControlServer, Facts
 from hushwire.daemon.device import open_device
 from hushwire.daemon.facts import interface_facts
 from hushwire.daemon.journal import Journal
+from hushwire.daemon.pathmtu import PathMtus
 from hushwire.daemon.peers import ike_peer, resolve
 from hushwire.daemon.sockets import IKE_PORT, Sockets
 from hushwire.engines.base import Engine, EngineFailure, IkeDatagram, Interface
@@ -25,7 +27,7 @@ from hushwire.engines.python.engine import PythonEngine
 from hushwire.explain.outcome import Connecting, Event, Failure, Retrying, TunnelUp
 from hushwire.ike.effects import Effect, InstallSa, RemoveSa, Report, Send, SetTimer
 from hushwire.ike.endpoint import Endpoint
-from hushwire.sa.association import Address, Path
+from hushwire.sa.association import Address, ChildSa, Path
 from hushwire.system import datagram
 from hushwire.system.errors import NotPermittedError, SystemFailureError
 from hushwire.system.privileges import missing
@@ -56,7 +58,7 @@ class Service:
         self._sockets: Sockets
         self._engine: Engine
         self._endpoint: Endpoint
-        self._mtu = 0
+        self._paths: PathMtus
 
     async def run(self) -> Failure | None:
         """Until SIGINT, SIGTERM or `stop`. With `once`: the failure that ended it, if one did.
@@ -89,10 +91,16 @@ class Service:
 
     def status(self) -> Facts:
         """What `hushwire status --json` prints."""
+        paths = self._paths
         facts = interface_facts(
-            self._config, self._endpoint, self._engine.counters(), self._loop.time()
+            self._config,
+            self._endpoint,
+            self._engine.counters(),
+            self._loop.time(),
+            paths.by_peer(),
         )
-        return facts | {"engine": self._engine.capabilities().name, "mtu": self._mtu}
+        engine = self._engine.capabilities().name
+        return facts | {"engine": engine, "mtu": paths.mtu, "icmp_ignored": paths.ignored}
 
     # Up and down.
 
@@ -109,7 +117,7 @@ class Service:
         )
         self._sockets = Sockets(config.interface.underlay)
         opened.callback(self._sockets.close)
-        tun, self._mtu = open_device(config, endpoints)
+        tun, mtu = open_device(config, endpoints)
         opened.callback(tun.close)
         self._engine = PythonEngine()
         self._engine.open(
@@ -119,9 +127,12 @@ class Service:
                 self._sockets.natt,
                 self._sockets.raw,
                 min(peer.keepalive for peer in config.peers),
+                self._sockets.fragmenter,
             )
         )
         opened.callback(self._engine.close)
+        self._paths = PathMtus(self._sockets, self._engine, tun, mtu, self._journal)
+        opened.callback(self._paths.close)
         for sock in self._sockets.ike:
             self._loop.add_reader(sock, self._readable, sock)
             opened.callback(self._loop.remove_reader, sock)
@@ -132,11 +143,11 @@ class Service:
             opened.callback(self._loop.remove_signal_handler, number)
         addresses = ", ".join(str(address) for address in config.interface.address)
         self._journal.say(
-            f"{tun.name}: {addresses}, MTU {self._mtu}, "
+            f"{tun.name}: {addresses}, MTU {mtu}, "
             f"{self._engine.capabilities().name} engine. Listening on UDP 500 and 4500 and for ESP"
             f"{' on ' + config.interface.underlay if config.interface.underlay else ''}.",
             interface=tun.name,
-            mtu=self._mtu,
+            mtu=mtu,
         )
         waiting = [peer.name for peer in config.peers if peer.start is Start.WAIT]
         if waiting:
@@ -210,19 +221,21 @@ class Service:
                 return  # an ICMP error that came back for something sent earlier
             if got is None:
                 return
-            data, path = got
-            self._carry_out(self._endpoint.datagram(data, path, self._loop.time()))
+            self._ike(*got)
 
     def _engine_events(self) -> None:
         for event in self._engine.events():
             if isinstance(event, IkeDatagram):
-                now = self._loop.time()
-                self._carry_out(self._endpoint.datagram(event.data, event.path, now))
+                self._ike(event.data, event.path)
             elif isinstance(event, EngineFailure):
                 self._broken = SystemFailureError(
                     "the packet engine", f"it stopped: {event.error}", "Please report this."
                 )
                 self.stop()
+
+    def _ike(self, data: bytes, path: Path) -> None:
+        if not self._paths.answered(data, path):
+            self._carry_out(self._endpoint.datagram(data, path, self._loop.time()))
 
     def _due(self) -> None:
         for spi, used in self._engine.counters().sas.items():
@@ -238,8 +251,11 @@ class Service:
                 case Send(data, path):
                     self._send(data, path)
                 case InstallSa(sa):
-                    self._engine.install(sa)
+                    child = self._as_configured(sa)
+                    self._engine.install(child)
+                    self._paths.installed(child)
                 case RemoveSa(spi):
+                    self._paths.removed(spi)
                     self._engine.remove(spi)
                 case SetTimer(at):
                     if self._timer is not None:
@@ -247,6 +263,10 @@ class Service:
                     self._timer = None if at is None else self._loop.call_at(at, self._due)
                 case Report(event):
                     self._reported(event)
+
+    def _as_configured(self, sa: ChildSa) -> ChildSa:
+        """With what concerns this host alone, and was not negotiated."""
+        return replace(sa, copy_dscp=self._peers[sa.peer].copy_dscp)
 
     def _send(self, data: bytes, path: Path) -> None:
         remote = path.remote.ip

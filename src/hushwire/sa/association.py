@@ -53,6 +53,7 @@ class ChildSa:
     `keepalive` is True when we are behind a NAT (RFC 3948 §4). `replay_window` is in packets.
     `await_proof` keeps an older SA in use for sending until the first authentic packet arrives on
     this one: who answers a rekeying cannot know earlier that the peer has it (RFC 7296 §2.8).
+    `copy_dscp` shows the inner packets' DSCP on the outer ones (RFC 4301 §5.1.2).
     Raises `ValueError` for what no negotiation can lead to.
     """
 
@@ -69,6 +70,7 @@ class ChildSa:
     keepalive: bool = False
     replay_window: int = 1024
     await_proof: bool = False
+    copy_dscp: bool = False
 
     def __post_init__(self) -> None:
         for spi in (self.inbound_spi, self.outbound_spi):

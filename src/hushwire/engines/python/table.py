@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from hushwire.engines.base import SaCounters
+from hushwire.engines.python.boundary import Fit
 from hushwire.esp.open import InboundSa
 from hushwire.esp.seal import OutboundSa
 from hushwire.sa.association import ChildSa, Encapsulation, Path
@@ -15,13 +16,14 @@ from hushwire.wire.ip import Flow
 class Tunnel:
     """One installed Child SA and its state.
 
-    The packet thread alone changes it, except `route`, which is replaced as a whole.
+    The packet thread alone changes it, except `route` and `fit`, each replaced as a whole.
     """
 
     __slots__ = (
         "bytes_in",
         "bytes_out",
         "child",
+        "fit",
         "inbound",
         "last_in",
         "last_out",
@@ -40,6 +42,7 @@ class Tunnel:
         self.outbound = OutboundSa(child)
         self.matcher = FlowMatcher(child.local_selectors, child.remote_selectors)
         self.route: tuple[Encapsulation, Path] = (child.encapsulation, child.path)
+        self.fit: Fit | None = None  # until the path MTU is told: everything fits
         self.proved = not child.await_proof
         self.near_end_told = False
         self.packets_out = self.bytes_out = self.packets_in = self.bytes_in = 0
