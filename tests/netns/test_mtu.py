@@ -199,6 +199,12 @@ def test_lans_behind_gateways_need_no_clamp(world: World) -> None:
         wait_until(lambda: bob.tunnel()["path_mtu"] == 1400, "path MTU")
         for host in ("alice", "bob"):
             network.run(host, ["nft", "-f", "-"], text=_DEAF_LAN)
+        # Two routers, and the tunnel between them is no third one (RFC 4301 §5.1.2.1).
+        ping(network, "carol", "10.2.0.2", "-t", "3")
+        done = network.run(
+            "carol", ["ping", "-c", "1", "-W", "1", "-t", "2", "10.2.0.2"], check=False
+        )
+        assert "100% packet loss" in done.stdout
         _send_two_megabytes(network, "carol", "dave", "10.2.0.2")
         _send_two_megabytes(network, "dave", "carol", "10.1.0.2")
 
