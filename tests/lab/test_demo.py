@@ -83,8 +83,8 @@ def test_an_interrupted_story_leaves_nothing(how: signal.Signals) -> None:
     assert processes_in(namespaces) == []
 
 
-def test_a_story_that_goes_wrong_shows_what_the_daemons_said(tmp_path: Path) -> None:
-    # A `hushwire run` that only complains, found on PATH before the lab's own.
+def test_a_story_that_goes_wrong_shows_what_the_daemons_said() -> None:
+    # Files that name a device as Linux allows none: both daemons must refuse them.
     broken = "import hushwire.lab.tunnel as t; t.TUNNEL = 'far-too-long-a-name'; import sys; "
     broken += "import hushwire.cli.main as m; sys.exit(m.main(['lab', 'demo']))"
     told = subprocess.run([sys.executable, "-c", broken], capture_output=True, text=True)

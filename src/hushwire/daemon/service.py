@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import traceback
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from socket import socket
@@ -66,11 +67,13 @@ class Service:
         if lacks := missing():
             raise NotPermittedError(lacks)
         self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(self._our_mistake)
         control = ControlServer(self._config.interface.name, {"status": self.status})
-        await control.open()
+        control.claim()
         try:
             with ExitStack() as opened:
                 await self._open(opened)
+                await control.open()
                 for name in self._starting():
                     self._connect_soon(name, 0.0)
                 await self._stopping.wait()
@@ -93,6 +96,16 @@ class Service:
             self._config, self._endpoint, self._engine.counters(), self._loop.time()
         )
         return facts | {"engine": self._engine.capabilities().name, "mtu": self._mtu}
+
+    def _our_mistake(self, _loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        """An exception that nobody expected: end in order rather than run on half broken."""
+        error = context.get("exception")
+        if isinstance(error, BaseException):
+            traceback.print_exception(error)
+        self._broken = SystemFailureError(
+            "hushwire", f"a mistake of its own: {context.get('message')}", "Please report it."
+        )
+        self.stop()
 
     # Up and down.
 

@@ -187,6 +187,10 @@ class Endpoint:
     def _init_request(self, incoming: Incoming, turn: Turn) -> None:
         """A stranger's first message: nothing is kept, and no secret computed, before it is due."""
         header, path = incoming.header, incoming.path
+        if header.initiator_spi in self._sessions:
+            # Our own request, reflected: with a shared secret we would be our own peer.
+            turn.drop(IkeDrop.UNEXPECTED)
+            return
         known = self._half_open.get((header.initiator_spi, path.remote))
         if known is not None:
             known.repeat_init(incoming, turn)
