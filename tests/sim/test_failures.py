@@ -172,7 +172,7 @@ def test_a_list_that_would_make_the_answer_larger_than_the_request_is_left_out()
     many = tuple(
         f"{cipher}-prfsha256-{group}"
         for cipher in ("aes128gcm16", "chacha20poly1305")
-        for group in ("ecp256", "ecp384")
+        for group in ("ecp256", "ecp384", "ecp256-ecp384")
     )
     network, alice, _bob = meet({}, {"ike_proposals": ike(*many)})
     (outcome,) = alice.failures
@@ -204,7 +204,7 @@ def test_selectors_that_do_not_overlap_end_the_attempt_in_order() -> None:
         SelectorsUnacceptable("bob", ("10.0.1.1/32",), ("10.0.1.2/32",), (), ())
     ]
     assert bob.failures[0] == SelectorsUnacceptable(
-        "alice", ("10.0.1.2/32",), ("10.9.0.0/16",), ("10.0.1.2/32",), ("10.0.1.1/32",)
+        "alice", ("10.0.1.2/32",), ("10.9.0.0/16",), ("10.0.1.1/32",), ("10.0.1.2/32",)
     )
     network.run(20)
     assert state_names(alice) == state_names(bob) == []
