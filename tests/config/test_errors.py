@@ -219,7 +219,6 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             for key, later, known in [
                 ("mode", "transport", '"tunnel"'),
                 ("encap", "tcp", '"auto" and "esp" and "udp"'),
-                ("start", "traffic", '"up" and "wait"'),
             ]
         ),
         *(
@@ -239,7 +238,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (
             "endpoint",
             'start = "later"\nendpoint',
-            ':7: start in [peer.bob] cannot be "later". It can be: "up", "wait".',
+            ':7: start in [peer.bob] cannot be "later". It can be: "up", "traffic", "wait".',
         ),
         # durations and identities
         (

@@ -33,9 +33,10 @@ class EngineChoice(StrEnum):
 
 
 class Start(StrEnum):
-    """Whether this side begins (`UP`) or answers only (`WAIT`)."""
+    """When this side begins: at once and again, on traffic for the peer's networks, or never."""
 
     UP = "up"
+    TRAFFIC = "traffic"
     WAIT = "wait"
 
 

@@ -19,9 +19,9 @@ from hushwire.daemon.control import ControlServer, Facts
 from hushwire.daemon.device import open_device
 from hushwire.daemon.facts import interface_facts
 from hushwire.daemon.journal import Journal
-from hushwire.daemon.peers import ike_peer, resolve
+from hushwire.daemon.peers import destination, ike_peer, longest_prefix, resolve
 from hushwire.daemon.sockets import IKE_PORT, Sockets
-from hushwire.engines.base import Engine, EngineFailure, IkeDatagram, Interface
+from hushwire.engines.base import Acquire, Engine, EngineFailure, IkeDatagram, Interface
 from hushwire.engines.python.engine import PythonEngine
 from hushwire.explain.outcome import Connecting, Event, Failure, Retrying, TunnelUp
 from hushwire.ike.effects import Effect, InstallSa, RemoveSa, Report, Send, SetTimer
@@ -46,6 +46,7 @@ class Service:
         self._once = once
         self._peers = {peer.name: peer for peer in config.peers}
         self._retry_after: dict[str, float] = {}
+        self._not_before: dict[str, float] = {}
         self._send_errors: dict[IpAddress, str] = {}
         self._stopping = asyncio.Event()
         self._ended_by: Failure | None = None
@@ -151,9 +152,13 @@ class Service:
             interface=tun.name,
             mtu=self._mtu,
         )
-        waiting = [peer.name for peer in config.peers if peer.start is Start.WAIT]
-        if waiting:
-            self._journal.say(f"Waiting for {', '.join(waiting)} to begin.")
+        for start, sentence in (
+            (Start.WAIT, "Waiting for {} to begin."),
+            (Start.TRAFFIC, "Waiting for traffic to {}."),
+        ):
+            names = [peer.name for peer in config.peers if peer.start is start]
+            if names:
+                self._journal.say(sentence.format(", ".join(names)))
 
     async def _close_tunnels(self) -> None:
         """Tell every peer; as long as `Limits.close_seconds`, or until a second signal."""
@@ -206,12 +211,28 @@ class Service:
         self._journal.event(Connecting(peer.name, str(remote)))
         self._carry_out(self._endpoint.connect(peer.name, path, self._loop.time()))
 
+    def _wanted(self, target: IpAddress) -> None:
+        """Traffic that no SA carries: reason enough to begin, for peers with start = "traffic"."""
+        peer = longest_prefix(self._config.peers, target)
+        if (
+            peer is not None
+            and peer.start is Start.TRAFFIC
+            and not self._endpoint.busy(peer.name)
+            and self._loop.time() >= self._not_before.get(peer.name, 0.0)
+        ):
+            self._connect_soon(peer.name, 0.0)
+
     def _retry(self, name: str) -> None:
-        """Try again by itself: after one second, then twice as long each time, up to a minute."""
-        seconds = self._retry_after.get(name, _FIRST_RETRY_SECONDS)
-        self._retry_after[name] = min(2 * seconds, _LONGEST_RETRY_SECONDS)
+        """Try again by itself."""
+        seconds = self._pause(name)
         self._journal.event(Retrying(name, seconds))
         self._connect_soon(name, seconds)
+
+    def _pause(self, name: str) -> float:
+        """Seconds before the next attempt: one, then twice as long each time, up to a minute."""
+        seconds = self._retry_after.get(name, _FIRST_RETRY_SECONDS)
+        self._retry_after[name] = min(2 * seconds, _LONGEST_RETRY_SECONDS)
+        return seconds
 
     # From the world to the protocol.
 
@@ -231,6 +252,8 @@ class Service:
             if isinstance(event, IkeDatagram):
                 now = self._loop.time()
                 self._carry_out(self._endpoint.datagram(event.data, event.path, now))
+            elif isinstance(event, Acquire):
+                self._wanted(destination(event.flow))
             elif isinstance(event, EngineFailure):
                 self._broken = SystemFailureError(
                     "the packet engine", f"it stopped: {event.error}", "Please report this."
@@ -285,6 +308,8 @@ class Service:
             if self._once:
                 self._ended_by = event
                 self.stop()
+            elif peer.start is Start.TRAFFIC:
+                self._not_before[event.peer] = self._loop.time() + self._pause(event.peer)
             elif peer.start is Start.UP:
                 # After this call, when the failed attempt is really over.
                 self._loop.call_soon(self._retry_unless_busy, event.peer)
