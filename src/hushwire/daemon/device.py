@@ -9,6 +9,7 @@ from hushwire.crypto.aead import CIPHERS
 from hushwire.esp.size import inner_mtu
 from hushwire.sa.association import Encap, Encapsulation
 from hushwire.system.addresses import add_address
+from hushwire.system.adopt import adopt_tun
 from hushwire.system.errors import SystemFailureError
 from hushwire.system.routes import add_route, device_mtu
 from hushwire.system.tun import Tun, open_tun
@@ -24,9 +25,10 @@ def open_device(config: Config, endpoints: dict[str, IpAddress]) -> tuple[Tun, i
     `NotPermittedError`.
     """
     mtu = _mtu(config, endpoints)
-    tun = open_tun(config.interface.name, mtu)
+    existing = config.interface.existing
+    tun = (adopt_tun if existing else open_tun)(config.interface.name, mtu)
     try:
-        for address in config.interface.address:
+        for address in () if existing else config.interface.address:
             add_address(tun.name, address)
         for peer in config.peers:
             for network in peer.networks:
