@@ -7,14 +7,13 @@ from enum import IntEnum
 
 from hushwire.crypto.suites import IkeSuite
 from hushwire.ike.effects import Send
-from hushwire.ike.inputs import Limits
 from hushwire.ike.keys import IkeKeys
 from hushwire.ike.session import Session
 from hushwire.ike.states import AuthSent, Closing, Established, HalfOpen, Secrets
 from hushwire.sa.association import Path
 from hushwire.wire.ike.header import Header
 from hushwire.wire.ike.message import Message, Payload, build_chain, build_sk_head, parse_chain
-from tests.sim.network import Host, Network, peer
+from tests.sim.network import Host, Network, pair
 
 
 class Stage(IntEnum):
@@ -70,12 +69,11 @@ class Insider:
 
 
 class Scene:
-    """Alice and bob; alice has begun."""
+    """Alice and bob; alice has begun. `changes` as for `peer`."""
 
-    def __init__(self, stage: Stage, seed: int = 0, limits: Limits | None = None) -> None:
+    def __init__(self, stage: Stage, seed: int = 0, **changes: object) -> None:
         self.network = Network(seed)
-        self.alice = self.network.host("alice", peer("alice", "bob"), limits=limits)
-        self.bob = self.network.host("bob", peer("bob", "alice"), limits=limits)
+        self.alice, self.bob = pair(self.network, **changes)
         self._insider: Insider | None = None
         self._most = min(stage, Stage.UP) if stage < Stage.CLOSED else 99
         self.network.on_send = self._gate

@@ -254,6 +254,20 @@ def test_the_wish_for_a_group_arriving_twice_is_followed_once() -> None:
         assert not alice.failures
 
 
+def test_a_cookie_stays_good_when_another_group_is_wanted() -> None:
+    """The shorter exchange of RFC 7296 §2.6.1."""
+    ours, theirs = "aes256gcm16-prfsha384-x25519-ecp256", "aes256gcm16-prfsha384-ecp256-x25519"
+    network = Network()
+    alice = network.host("alice", peer("alice", "bob", ike_proposals=ike(ours)))
+    limits = Limits(cookies_from=0)
+    bob = network.host("bob", peer("bob", "alice", ike_proposals=ike(theirs)), limits=limits)
+    network.connect(alice, "bob")
+    network.run(1)
+    assert_one_tunnel(alice, bob)
+    # Cookie, group, IKE_SA_INIT, IKE_AUTH: each a request and its answer.
+    assert [name for name, _, _ in network.sent] == ["alice", "bob"] * 4
+
+
 @pytest.mark.parametrize("wanted", [14, 19, 20, 0, 65535])
 def test_nobody_pulls_us_to_a_group_that_we_did_not_offer(wanted: int) -> None:
     scene = Scene(Stage.ASKED)

@@ -17,6 +17,7 @@ from hushwire.ike.proofs import VerifiedPeer
 from hushwire.ike.states import Established, InitSent
 from hushwire.wire.ike.header import Header
 from hushwire.wire.ike.message import (
+    Message,
     Payload,
     build_chain,
     build_plain,
@@ -27,7 +28,7 @@ from hushwire.wire.ike.message import (
 from hushwire.wire.ike.payloads.authentication import Authentication
 from hushwire.wire.ike.payloads.certificate import Certificate
 from hushwire.wire.ike.payloads.delete import Delete
-from hushwire.wire.ike.payloads.identification import Identification, IdInitiator, IdResponder
+from hushwire.wire.ike.payloads.identification import IdInitiator, IdResponder
 from hushwire.wire.ike.payloads.notify import Notify
 from hushwire.wire.ike.payloads.sa import Proposal, SecurityAssociation, Transform
 from hushwire.wire.registry import CertEncoding, ExchangeType, NotifyType, PayloadType, ProtocolId
@@ -54,6 +55,10 @@ def spoiled(data: bytes, seed: int) -> Iterator[bytes]:
     for length in range(len(data)):
         yield data[:length]
         yield with_true_length(data[:length])
+        if data[16] == PayloadType.SK and length >= 32:
+            # The length of the SK payload right too: now the cipher has to notice.
+            framed = data[:30] + (length - 28).to_bytes(2, "big") + data[32:length]
+            yield with_true_length(framed)
     yield data + b"\0"
     yield with_true_length(data + b"\0")
     for at, octet in enumerate(data):
@@ -127,10 +132,13 @@ def test_noise_does_no_harm_in_any_state(stage: Stage, name: str) -> None:
     spis = scene.messages[-1][0][:16]
     for _ in range(400):
         noise = chance.randbytes(chance.randrange(600))
-        assert not give(scene, host, noise)
+        for answer in give(scene, host, noise):  # it happens to be of a higher version
+            assert len(answer) <= len(noise)
+            assert Message.parse(answer).payloads == (Notify(NotifyType.INVALID_MAJOR_VERSION),)
         head = spis + bytes([chance.choice([0, 33, 46, 200]), 0x20, chance.randrange(33, 39)])
         framed = head + bytes([chance.choice([0, 8, 0x20, 0x28]), 0, 0, 0, chance.randrange(4)])
-        assert not give(scene, host, with_true_length(framed + bytes(4) + noise))
+        answers = give(scene, host, with_true_length(framed + bytes(4) + noise))
+        assert all(len(answer) <= 32 + len(noise) for answer in answers)
     assert next((s.state for s in host.endpoint._sessions.values()), None) is state
 
 
@@ -204,22 +212,29 @@ def test_encrypted_payloads_where_they_do_not_belong_are_malformed() -> None:
 def test_a_great_many_payloads_are_no_load(payloads: int) -> None:
     scene = Scene(Stage.ASKED)
     request = scene.messages[0][0]
-    more = bytes([43, 0, 0, 4]) * (payloads - 7)  # vendor IDs, which may be many
+    more = bytes([43, 0, 0, 4]) * (payloads - 6)  # vendor IDs, which may be many
     head = request[:16] + b"\x2b" + request[17:28]
     datagram = with_true_length(head + more[:-4] + bytes([request[16], 0, 0, 4]) + request[28:])
     assert len(give(scene, scene.bob, datagram)) == (payloads == 100)
     assert state_names(scene.bob) == (["HalfOpen"] if payloads == 100 else [])
 
 
-def test_a_proposal_with_thousands_of_transforms_is_refused_and_the_answer_small() -> None:
+def test_a_stranger_can_make_us_look_at_few_proposals_only() -> None:
     scene = Scene(Stage.ASKED)
-    unknown = tuple(Transform(4, number) for number in range(1000, 1255))
-    huge = SecurityAssociation(
-        tuple(Proposal(number, ProtocolId.IKE, b"", unknown) for number in range(1, 31))
-    )
     header = Header.parse(scene.messages[0][0])
-    (answer,) = give(scene, scene.bob, build_plain(header, (huge, samples.KE, samples.NONCE)))
+    unknown = tuple(Transform(4, number) for number in range(1000, 1100))
+
+    def offer(proposals: int) -> bytes:
+        numbers = range(1, proposals + 1)
+        huge = tuple(Proposal(number, ProtocolId.IKE, b"", unknown) for number in numbers)
+        payloads = (SecurityAssociation(huge), samples.KE, samples.NONCE)
+        return build_plain(header, payloads)
+
+    (answer,) = give(scene, scene.bob, offer(4))
     assert len(answer) < 200
+    assert scene.bob.endpoint.drops[IkeDrop.REFUSED] == 1
+    assert not give(scene, scene.bob, offer(6))
+    assert scene.bob.endpoint.drops[IkeDrop.MALFORMED] == 1
 
 
 # With the keys.
@@ -254,36 +269,24 @@ def chains(draw: st.DrawFn) -> tuple[int, bytes]:
     return number, chain
 
 
-def same_proof(chain: tuple[Payload, ...], genuine: tuple[Payload, ...]) -> bool:
-    kinds: tuple[type[Authentication] | type[Identification], ...] = (
-        Authentication, IdInitiator, IdResponder,
-    )  # fmt: skip
-    pairs = [(first(chain, kind), first(genuine, kind)) for kind in kinds]
-    # IDr in a request is a wish, and no part of the proof.
-    return all(got == real for got, real in pairs[:2]) or (pairs[0] == pairs[2])
-
-
-@settings(max_examples=1200, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(
-    stage=st.sampled_from(list(Stage)[Stage.ANSWERED :]),
-    name=st.sampled_from(HOSTS),
+    where=st.tuples(st.sampled_from(list(Stage)[Stage.ANSWERED :]), st.sampled_from(HOSTS)),
     chain=chains(),
-    exchange=st.sampled_from([AUTH, AUTH, INFO, INFO, CREATE, ExchangeType.IKE_SA_INIT, 38]),
-    response=st.booleans(),
+    message=st.tuples(st.sampled_from([AUTH, AUTH, INFO, INFO, CREATE, 34, 38]), st.booleans()),
     off=st.sampled_from([0, 0, 0, 0, 1, 2**31]),
     trailer=st.sampled_from([b"\0", b"\0", b"\0", b"", b"\1\1", b"\xff", bytes(255) + b"\xff"]),
 )
 def test_a_peer_with_the_keys_does_no_more_than_the_protocol_lets_it(
-    stage: Stage,
-    name: str,
+    where: tuple[Stage, str],
     chain: tuple[int, bytes],
-    exchange: int,
-    response: bool,
+    message: tuple[int, bool],
     off: int,
     trailer: bytes,
 ) -> None:
-    scene = Scene(stage)
-    host = host_of(scene, name)
+    exchange, response = message
+    scene = Scene(where[0])
+    host = host_of(scene, where[1])
     window = session_of(host).link.window
     expected = max(window.next_id - 1, 0) if response else window._expected_id
     header = scene.inside.header(
@@ -295,7 +298,7 @@ def test_a_peer_with_the_keys_does_no_more_than_the_protocol_lets_it(
     if any(isinstance(effect, InstallSa) for effect in effects):
         assert exchange == AUTH
         said = parse_chain(*chain)
-        genuine = scene.inside.open(scene.messages[2][0]) if not response else genuine_answer()
+        genuine = genuine_chains()[1 if response else 0]
         identity = IdResponder if response else IdInitiator
         assert first(said, Authentication) == first(genuine, Authentication)
         assert first(said, identity) == first(genuine, identity)
@@ -306,22 +309,14 @@ def test_a_peer_with_the_keys_does_no_more_than_the_protocol_lets_it(
     assert bool(scene.alice.sas) == bool(scene.bob.sas)
 
 
-def genuine_answer() -> tuple[Payload, ...]:
-    return genuine_chains()[1]
-
-
 @pytest.mark.parametrize("trailer", [b"", b"\1", b"\xff", b"\5" * 5])
 def test_padding_that_lies_is_a_malformed_message(trailer: bytes) -> None:
     scene = Scene(Stage.UP)
     header = scene.inside.header(INFO, 0, initiator=False)
     data = scene.inside.seal_chain(header, 0, b"", trailer)
-    answers = give(scene, scene.alice, data)
-    if trailer == b"":  # shorter than any: not even a pad length, so nobody could have sealed it
-        assert not answers
-    else:
-        assert [scene.inside.open(answer) for answer in answers] == [
-            (Notify(NotifyType.INVALID_SYNTAX),)
-        ]
+    answers = scene.tell(scene.alice, data)
+    said = [scene.inside.open(answer) for answer in answers]
+    assert said == [(Notify(NotifyType.INVALID_SYNTAX),)]
 
 
 def test_an_sk_payload_inside_another_ends_the_ike_sa() -> None:

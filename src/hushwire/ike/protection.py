@@ -33,17 +33,15 @@ class Protection:
     def open(self, encrypted: Encrypted) -> bytes:
         """The chain of inner payloads, still to be parsed from `encrypted.first_payload`.
 
-        Raises `BadIcvError` when it is not from the peer, `WireError` when it is and is malformed.
+        Raises `BadIcvError` when it is not from the peer, which one too short for IV and ICV
+        cannot be, and `WireError` only when it is and is malformed.
         """
         iv_octets = self._cipher.iv_octets
-        if len(encrypted.body) < iv_octets + 1 + self._cipher.icv_octets:
-            raise WireError("SK payload: too short for IV, pad length and ICV")
         iv, sealed = encrypted.body[:iv_octets], encrypted.body[iv_octets:]
         plaintext = self._inbound.open(iv, sealed, encrypted.aad)
-        pad_length = plaintext[-1]
-        if pad_length >= len(plaintext):
-            raise WireError(f"SK payload: {pad_length} octets of padding in {len(plaintext)}")
-        return plaintext[: len(plaintext) - 1 - pad_length]
+        if not plaintext or plaintext[-1] >= len(plaintext):
+            raise WireError(f"SK payload: its padding is longer than its {len(plaintext)} octets")
+        return plaintext[: len(plaintext) - 1 - plaintext[-1]]
 
     def open_payloads(self, encrypted: Encrypted) -> tuple[Payload, ...]:
         """Open and parse. Raises as `open` and `parse_chain` do."""
