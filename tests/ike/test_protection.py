@@ -25,8 +25,8 @@ def ends(text: str = SUITES[0]) -> tuple[Protection, Protection, IkeSuite, IkeKe
     suite = IkeSuite.from_transforms(parse_proposal(text, ProtocolId.IKE))
     keys = derive_ike_keys(suite, b"secret", (bytes(32), bytes(32)), (bytes(8), bytes(8)))
     return (
-        Protection(suite, keys, initiator=True),
-        Protection(suite, keys, initiator=False),
+        Protection(suite, keys, bytes, initiator=True),
+        Protection(suite, keys, bytes, initiator=False),
         suite,
         keys,
     )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ from hushwire.esp.seal import OutboundSa
 from hushwire.ike.states import Established
 from hushwire.wire.ike.message import first
 from hushwire.wire.ike.payloads.authentication import Authentication
+from tests.interop.tshark import read
 from tests.sim.network import Host, esp, ike
 from tests.sim.stages import Scene, Stage, session_of
 
@@ -25,20 +24,6 @@ IKE_NAMES = {
     "aes256gcm16": "AES-GCM-256 with 16 octet ICV [RFC5282]",
     "aes128gcm16": "AES-GCM-128 with 16 octet ICV [RFC5282]",
 }
-
-
-def read(capture: Path, *settings: str, fields: tuple[str, ...]) -> list[dict[str, list[str]]]:
-    """What tshark sees in each packet; a field may be there several times."""
-    command = ["tshark", "-n", "-r", str(capture), "-T", "fields", "-E", "occurrence=a"]
-    command += ["-E", "aggregator=|", "-E", "separator=,", "-E", "quote=d"]
-    command += [word for setting in settings for word in ("-o", setting)]
-    command += [word for field in fields for word in ("-e", field)]
-    result = subprocess.run(command, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    return [
-        {field: value.split("|") if value else [] for field, value in zip(fields, row, strict=True)}
-        for row in csv.reader(result.stdout.splitlines())
-    ]
 
 
 def established(cipher: str) -> Scene:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from hushwire.config.model import Config, IpAddress, IpNetwork
-from hushwire.crypto.aead import CIPHERS
+from hushwire.crypto.ciphers import ciphers_of
 from hushwire.esp.size import inner_mtu
 from hushwire.sa.association import Encap, Encapsulation
 from hushwire.system.addresses import add_address
@@ -71,6 +71,11 @@ def _mtu(config: Config, endpoints: dict[str, IpAddress]) -> int:
             version = endpoint.version
         # NAT detection may still choose UDP, the larger of the two.
         carrier = Encapsulation.ESP if peer.encap is Encap.ESP else Encapsulation.UDP
-        sizes += [inner_mtu(underlay, version, carrier, cipher) for cipher in CIPHERS]
+        # The peer may choose any of what its proposals name.
+        sizes += [
+            inner_mtu(underlay, version, carrier, cipher)
+            for proposal in peer.esp
+            for cipher in ciphers_of(proposal)
+        ]
     # Where even this does not fit, the kernel cuts the outer packets into fragments.
     return max(min(sizes), _SMALLEST_INNER_MTU)

@@ -99,7 +99,7 @@ def process_response(state: InitSent, incoming: Incoming, rng: Rng) -> Secrets |
     return Secrets(
         suite=suite,
         keys=keys,
-        protection=Protection(suite, keys, initiator=True),
+        protection=Protection(suite, keys, rng, initiator=True),
         ni=kept.nonce,
         nr=nonce.data,
         init_request=state.request,
@@ -216,7 +216,7 @@ def answer(allowed: Allowed, incoming: Incoming, spi_r: bytes, rng: Rng) -> tupl
     secrets = Secrets(
         suite=suite,
         keys=keys,
-        protection=Protection(suite, keys, initiator=False),
+        protection=Protection(suite, keys, rng, initiator=False),
         ni=nonce.data,
         nr=nr,
         init_request=incoming.data,
