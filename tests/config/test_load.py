@@ -137,3 +137,10 @@ def test_a_name_is_a_file_in_etc_and_a_path_is_itself() -> None:
     assert find("hw0.toml") == Path("hw0.toml")
     assert find("./hw0") == Path("hw0")
     assert find("/tmp/x.conf") == Path("/tmp/x.conf")
+
+
+def test_one_peers_network_may_lie_within_anothers() -> None:
+    carol = '[peer.carol]\npsk_file = "bob.psk"\nid = "carol.example"\nnetworks = ["10.0.0.0/8"]\n'
+    bob, of_carol = load_text(f"{RIGHT}{carol}").peers
+    assert bob.networks == (ip_network("10.0.1.2/32"),)
+    assert of_carol.networks == (ip_network("10.0.0.0/8"),)

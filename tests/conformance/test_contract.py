@@ -12,7 +12,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from hushwire.crypto.aead import CIPHERS
+from hushwire.crypto.ciphers import CIPHERS
 from hushwire.engines.base import (
     EVENTS_WAITING,
     Acquire,

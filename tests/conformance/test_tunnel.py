@@ -13,7 +13,8 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 
-from hushwire.crypto.aead import CIPHERS, Cipher
+from hushwire.crypto.cipher import Cipher
+from hushwire.crypto.ciphers import CIPHERS
 from hushwire.esp.size import inner_mtu
 from hushwire.sa.association import ChildSa, Encapsulation
 from tests.conformance.hosts import ENGINES, NATT, Host, host, wiretap

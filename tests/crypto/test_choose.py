@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hushwire.crypto.aead import CIPHERS
+from hushwire.crypto.aead import AEADS
 from hushwire.crypto.exchange import EXCHANGES
 from hushwire.crypto.names import SUPPORTED
 from hushwire.crypto.prf import PRFS
@@ -34,7 +34,8 @@ CHACHA = Transform(ENCR, 28)
 SHA384 = Transform(PRF, 6)
 X25519 = Transform(KE, 31)
 NO_ESN, WITH_ESN = Transform(ESN, 0), Transform(ESN, 1)
-SHA256_128 = Transform(INTEG, 12)
+SHA256_128, SHA384_192 = Transform(INTEG, 12), Transform(INTEG, 13)
+CBC256 = Transform(ENCR, 12, 256)
 NO_INTEG, NO_KE = Transform(INTEG, 0), Transform(KE, 0)
 
 
@@ -90,6 +91,25 @@ ESP_CHOICES: dict[str, EspChoice] = {
         [(GCM256, SHA256_128, NO_INTEG, NO_ESN)],
         ["aes256gcm16"],
         (1, (GCM256, NO_INTEG, NO_ESN)),
+    ),
+    "a cipher with its integrity": (
+        [esp("aes256-aes128-sha256-sha384-esn")],
+        ["aes256gcm16", "aes256-sha384-sha256-noesn-esn"],
+        (1, (CBC256, SHA384_192, WITH_ESN)),
+    ),
+    "an AEAD before a cipher for old peers": (
+        [esp("aes256-sha256"), esp("aes256gcm16")],
+        list(DEFAULT_ESP),
+        (2, (GCM256, NO_ESN)),
+    ),
+    "no integrity for a cipher that needs it": ([(CBC256, NO_ESN)], ["aes256-sha256"], None),
+    "integrity NONE for it": ([(CBC256, NO_INTEG, NO_ESN)], ["aes256-sha256"], None),
+    "another integrity": ([esp("aes256-sha512")], ["aes256-sha256"], None),
+    # §3.3 forbids such a mixed offer; from it, too, only what belongs together is taken.
+    "both kinds of cipher in one proposal": (
+        [(GCM256, CBC256, SHA256_128, NO_ESN)],
+        ["aes256gcm16", "aes256-sha256"],
+        (1, (CBC256, SHA256_128, NO_ESN)),
     ),
     "a strange attribute": ([(STRANGE, NO_ESN)], ["aes256gcm16"], None),
     "a strange attribute beside a plain one": (
@@ -159,13 +179,15 @@ def test_no_key_exchange_counts_in_ike_auth(theirs: str, ours: str) -> None:
     [
         (["aes256gcm16-prfsha384-x25519"], DEFAULT_IKE, (1, "aes256gcm16-prfsha384-x25519")),
         (DEFAULT_IKE, DEFAULT_IKE, (1, "aes256gcm16-prfsha384-x25519")),
-        (DEFAULT_IKE[::-1], DEFAULT_IKE, (3, "aes256gcm16-prfsha384-x25519")),
+        (DEFAULT_IKE[::-1], DEFAULT_IKE, (4, "aes256gcm16-prfsha384-x25519")),
         (
             DEFAULT_IKE,
             ["chacha20poly1305-prfsha256-ecp256"],
             (2, "chacha20poly1305-prfsha256-ecp256"),
         ),
         (["aes256gcm16-prfsha384-ecp256"], ["aes256gcm16-prfsha384-x25519"], None),
+        (["aes128-sha256-ecp256"], DEFAULT_IKE, (1, "aes128-sha256-prfsha256-ecp256")),
+        (["aes256-sha384-prfsha512-x25519"], ["aes256-sha256-x25519"], None),
         (["aes256gcm16-prfsha256-x25519"], ["aes256gcm16-prfsha384-x25519"], None),
     ],
 )
@@ -212,15 +234,21 @@ def some(names: list[str], *, at_least: int = 1) -> st.SearchStrategy[list[str]]
     return st.lists(st.sampled_from(names), unique=True, min_size=at_least)
 
 
-CIPHER_NAMES = [c.name for c in CIPHERS]
+AEAD_NAMES = [c.name for c in AEADS]
+cipher_names = st.one_of(
+    some(AEAD_NAMES),
+    st.tuples(some(["aes256", "aes128"]), some(["sha256", "sha384", "sha512"])).map(
+        lambda parts: parts[0] + parts[1]
+    ),
+)
 PRF_NAMES = [p.name for p in PRFS]
 EXCHANGE_NAMES = [e.name for e in EXCHANGES]
-ike_texts = st.tuples(some(CIPHER_NAMES), some(PRF_NAMES), some(EXCHANGE_NAMES)).map(
+ike_texts = st.tuples(cipher_names, some(PRF_NAMES), some(EXCHANGE_NAMES)).map(
     lambda parts: "-".join(itertools.chain(*parts))
 )
-esp_texts = st.tuples(
-    some(CIPHER_NAMES), some(EXCHANGE_NAMES, at_least=0), some(["esn", "noesn"])
-).map(lambda parts: "-".join(itertools.chain(*parts)))
+esp_texts = st.tuples(cipher_names, some(EXCHANGE_NAMES, at_least=0), some(["esn", "noesn"])).map(
+    lambda parts: "-".join(itertools.chain(*parts))
+)
 anything = st.builds(
     Transform,
     st.integers(1, 7),
@@ -254,13 +282,22 @@ def test_what_is_chosen_for_esp_is_in_both_offers(
     EspSuite.from_transforms(chosen.transforms)
 
 
+def _needs_integrity(transforms: set[Transform]) -> bool:
+    return any(t.type == ENCR and t.id == 12 for t in transforms)
+
+
 @given(offered=st.lists(ike_texts, max_size=3), ours=st.lists(ike_texts, max_size=3))
 def test_an_ike_suite_is_found_exactly_when_there_is_one(
     offered: list[str], ours: list[str]
 ) -> None:
     chosen = choose(offer(IKE, *map(ike, offered)), [ike(text) for text in ours], IKE)
     possible = [{t for t in ike(mine) if t in ike(theirs)} for mine in ours for theirs in offered]
-    whole = [common for common in possible if {t.type for t in common} == {ENCR, PRF, KE}]
+    whole = [
+        common
+        for common in possible
+        if {t.type for t in common}
+        == {ENCR, PRF, KE} | ({INTEG} if _needs_integrity(common) else set())
+    ]
     assert (chosen is not None) == bool(whole)
     if chosen is not None:
         assert any(set(chosen.transforms) <= common for common in whole)

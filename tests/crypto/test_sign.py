@@ -22,7 +22,8 @@ from hushwire.wire.registry import HashAlgorithm
 
 DATA = b"what IKE_SA_INIT said | the nonce | prf(SK_p, ID)"
 ALL = frozenset(SUPPORTED_HASHES)
-KEYS = {kind: PrivateKey.generate(kind) for kind in KINDS}
+# The same keys in every process: pytest-xdist wants the same names of tests everywhere.
+KEYS = {kind: PrivateKey.generate(kind, lambda count: bytes(range(count))) for kind in KINDS}
 NIST = ("ecdsa-p256", "ecdsa-p384")
 SHA2 = (HashAlgorithm.SHA2_256, HashAlgorithm.SHA2_384, HashAlgorithm.SHA2_512)
 DIGESTS = {

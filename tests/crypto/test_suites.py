@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hushwire.crypto.aead import CIPHERS, Cipher
+from hushwire.crypto.aead import AEADS
+from hushwire.crypto.cipher import Cipher
+from hushwire.crypto.ciphers import CIPHERS
 from hushwire.crypto.errors import ProposalFormatError, UnknownAlgorithmError
 from hushwire.crypto.exchange import EXCHANGES
 from hushwire.crypto.names import ALIASES, REFUSED, SUPPORTED
@@ -35,7 +37,9 @@ SHA384 = Transform(PRF, 6)
 X25519 = Transform(KE, 31)
 ECP256 = Transform(KE, 19)
 NO_ESN, WITH_ESN = Transform(ESN, 0), Transform(ESN, 1)
-SHA256_128 = Transform(INTEG, 12)
+SHA256_128, SHA384_192 = Transform(INTEG, 12), Transform(INTEG, 13)
+CBC256, CBC128 = Transform(ENCR, 12, 256), Transform(ENCR, 12, 128)
+PRF256 = Transform(PRF, 5)
 NO_INTEG, NO_KE = Transform(INTEG, 0), Transform(KE, 0)
 
 
@@ -57,6 +61,13 @@ def esp(text: str) -> tuple[Transform, ...]:
             "aes128gcm-aes256gcm128-chacha20poly1305-prfsha384-curve25519-ecp256",
             (GCM128, GCM256, CHACHA, SHA384, X25519, ECP256),
         ),
+        ("aes256-sha256-prfsha384-x25519", (CBC256, SHA384, SHA256_128, X25519)),
+        # As in strongSwan, each stands for its PRF where none is named.
+        ("aes256-sha256-ecp256", (CBC256, PRF256, SHA256_128, ECP256)),
+        (
+            "aes256-aes128-sha384-sha2_256-ecp256",
+            (CBC256, CBC128, SHA384, PRF256, SHA384_192, SHA256_128, ECP256),
+        ),
     ],
 )
 def test_an_ike_proposal_is_grouped_by_type_in_the_order_of_preference(
@@ -74,6 +85,12 @@ def test_an_ike_proposal_is_grouped_by_type_in_the_order_of_preference(
         ("aes256gcm16-esn-noesn", (GCM256, WITH_ESN, NO_ESN), "aes256gcm16-esn-noesn"),
         ("noesn-esn-aes128gcm128", (GCM128, NO_ESN, WITH_ESN), "aes128gcm16-noesn-esn"),
         ("aes256gcm16-esn-x25519", (GCM256, X25519, WITH_ESN), "aes256gcm16-x25519-esn"),
+        ("aes256-sha256", (CBC256, SHA256_128, NO_ESN), "aes256-sha256"),
+        (
+            "sha256-sha384-aes128-esn",
+            (CBC128, SHA256_128, SHA384_192, WITH_ESN),
+            "aes128-sha256-sha384-esn",
+        ),
     ],
 )
 def test_an_esp_proposal_without_esn_means_noesn(
@@ -98,6 +115,17 @@ def test_an_esp_proposal_without_esn_means_noesn(
         (ESP, "esn", "needs a cipher"),
         (ESP, "aes256gcm16-prfsha384", "prfsha384 has no place in a proposal for ESP"),
         (ESP, "aes256gcm16-esn-esn", "esn is there twice"),
+        (ESP, "aes256", r"needs an integrity algorithm for its ciphers \(sha256"),
+        (ESP, "aes256-prfsha256", "prfsha256 has no place"),
+        (ESP, "sha256", "needs a cipher"),
+        (ESP, "aes256-sha256-sha256", "sha256 is there twice"),
+        (ESP, "aes256gcm16-sha256", "aes256gcm16 protects integrity itself; leave sha256 out"),
+        (ESP, "aes256gcm16-aes256-sha256", "write two, each a string of its own"),
+        (ESP, "aes256-chacha20poly1305", "chacha20poly1305 protects integrity itself and aes256"),
+        (IKE, "aes256-prfsha256-ecp256", "needs an integrity algorithm"),
+        (IKE, "aes256gcm16-sha384-x25519", "or write prfsha384 if the PRF is meant"),
+        (IKE, "aes256gcm16-aes256-sha256-prfsha256-x25519", "write two"),
+        (IKE, "sha256-ecp256", "needs a cipher"),
     ],
 )
 def test_a_proposal_that_cannot_be_meant_is_explained(
@@ -112,16 +140,16 @@ def test_a_proposal_that_cannot_be_meant_is_explained(
     [
         ("3des", "aes256gcm16", "too weak"),
         ("des", "aes256gcm16", "must not be used any more"),
-        ("md5", "prfsha256", "must not be used any more"),
-        ("sha1", "prfsha256", "too weak"),
+        ("md5", "sha256", "must not be used any more"),
+        ("sha1", "sha256", "too weak"),
         ("prfsha1", "prfsha256", "too weak"),
         ("modp1024", "x25519", "too weak"),
         ("modp768", "x25519", "must not be used any more"),
         ("modp2048", "x25519", "not built into Hushwire"),
-        ("aes256", "aes256gcm16", "not built into Hushwire"),
-        ("aes128", "aes128gcm16", "not built into Hushwire"),
+        ("aes192", "aes256", "not built into Hushwire"),
+        ("aes256ctr", "aes256gcm16", "not built into Hushwire"),
+        ("aesxcbc", "sha256", "not built into Hushwire"),
         ("AES128GCM8", "aes128gcm16", "not built into Hushwire"),
-        ("sha384", "prfsha384", "protect integrity themselves"),
         ("null", "aes256gcm16", "readable"),
         ("ecp521", "ecp384", "not built into Hushwire"),
         ("aes256gcm61", "aes256gcm16", "not the name"),
@@ -163,6 +191,12 @@ def test_the_tables_of_names_do_not_contradict_each_other() -> None:
             (Transform(ENCR, 12, 256), Transform(INTEG, 12), Transform(KE, 14)),
             "aes256-sha256-modp2048",
         ),
+        (
+            (X25519, PRF256, SHA256_128, CBC256),
+            "aes256-sha256-prfsha256-x25519",
+        ),
+        ((GCM256, CBC256, SHA256_128, NO_INTEG), "aes256gcm16-aes256-sha256"),
+        ((Transform(ENCR, 12, 192), Transform(INTEG, 2)), "aes192-sha1"),
         ((Transform(ENCR, 99), Transform(PRF, 98), Transform(KE, 1000)), "encr-99-prf-98-ke-1000"),
         ((Transform(ENCR, 12, 100),), "encr-12/100"),
         ((Transform(ENCR, 28, 256),), "encr-28/256"),
@@ -193,13 +227,18 @@ def test_a_suite_is_its_transforms(cipher: Cipher) -> None:
         assert suite.name == f"{cipher.name}-{prf.name}-{exchange.name}"
         assert ike(suite.name) == suite.transforms
         assert IkeSuite.from_transforms(suite.transforms) == suite
-        assert IkeSuite.from_transforms([*suite.transforms[::-1], NO_INTEG]) == suite
+        assert IkeSuite.from_transforms(suite.transforms[::-1]) == suite
+        assert [t.type for t in suite.transforms] == sorted(t.type for t in suite.transforms)
+        if cipher.integrity is None:
+            assert IkeSuite.from_transforms([*suite.transforms, NO_INTEG]) == suite
     for esn in (False, True):
         child = EspSuite(cipher, esn)
         assert child.name == cipher.name + ("-esn" if esn else "")
         assert esp(child.name) == child.transforms
         assert EspSuite.from_transforms(child.transforms) == child
-        assert EspSuite.from_transforms([NO_KE, NO_INTEG, *child.transforms]) == child
+        assert EspSuite.from_transforms([NO_KE, *child.transforms]) == child
+        if cipher.integrity is None:
+            assert EspSuite.from_transforms([NO_INTEG, *child.transforms]) == child
         assert EspSuite.from_transforms([X25519, *child.transforms]) == child
 
 
@@ -219,6 +258,12 @@ def test_a_suite_is_its_transforms(cipher: Cipher) -> None:
         (Transform(ENCR, 20, 192), SHA384, X25519),
         (Transform(ENCR, 20, 256, unknown_attribute=True), SHA384, X25519),
         (GCM256, SHA384, X25519, Transform(6, 36)),
+        (CBC256, SHA384, X25519),
+        (CBC256, SHA384, X25519, NO_INTEG),
+        (CBC256, SHA384, X25519, SHA256_128, SHA384_192),
+        (CBC256, SHA384, X25519, Transform(INTEG, 2)),
+        (Transform(ENCR, 12, 192), SHA384, X25519, SHA256_128),
+        (Transform(ENCR, 12), SHA384, X25519, SHA256_128),
     ],
 )
 def test_what_is_not_an_ike_suite_is_refused(transforms: tuple[Transform, ...]) -> None:
@@ -237,7 +282,9 @@ def test_what_is_not_an_ike_suite_is_refused(transforms: tuple[Transform, ...]) 
         (GCM256, WITH_ESN, SHA384),
         (GCM256, WITH_ESN, SHA256_128),
         (GCM256, WITH_ESN, X25519, ECP256),
-        (Transform(ENCR, 12, 256), NO_ESN),
+        (CBC256, NO_ESN),
+        (CBC256, NO_INTEG, NO_ESN),
+        (CBC256, Transform(INTEG, 2), NO_ESN),
     ],
 )
 def test_what_is_not_an_esp_suite_is_refused(transforms: tuple[Transform, ...]) -> None:
@@ -245,19 +292,41 @@ def test_what_is_not_an_esp_suite_is_refused(transforms: tuple[Transform, ...]) 
         EspSuite.from_transforms(transforms)
 
 
+@pytest.mark.parametrize(
+    ("transforms", "message"),
+    [
+        ((GCM256, SHA256_128, NO_ESN), "aes256gcm16 protects integrity itself.*sha256 too"),
+        ((CBC128, NO_ESN), r"lacks an integrity algorithm .*: aes128 brings none"),
+        ((Transform(ENCR, 20, 192), NO_ESN), "not a suite of Hushwire's: aes192gcm16"),
+        ((CBC128, Transform(INTEG, 2), NO_ESN), "not a suite of Hushwire's: aes128-sha1"),
+    ],
+)
+def test_a_wrong_pair_of_cipher_and_integrity_is_explained(
+    transforms: tuple[Transform, ...], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        EspSuite.from_transforms(transforms)
+
+
 def some(names: list[str], *, at_least: int = 1) -> st.SearchStrategy[list[str]]:
     return st.lists(st.sampled_from(names), unique=True, min_size=at_least)
 
 
-CIPHER_NAMES = [c.name for c in CIPHERS]
+AEAD_NAMES = [c.name for c in AEADS]
+cipher_names = st.one_of(
+    some(AEAD_NAMES),
+    st.tuples(some(["aes256", "aes128"]), some(["sha256", "sha384", "sha512"])).map(
+        lambda parts: parts[0] + parts[1]
+    ),
+)
 PRF_NAMES = [p.name for p in PRFS]
 EXCHANGE_NAMES = [e.name for e in EXCHANGES]
-ike_texts = st.tuples(some(CIPHER_NAMES), some(PRF_NAMES), some(EXCHANGE_NAMES)).map(
+ike_texts = st.tuples(cipher_names, some(PRF_NAMES), some(EXCHANGE_NAMES)).map(
     lambda parts: "-".join(itertools.chain(*parts))
 )
-esp_texts = st.tuples(
-    some(CIPHER_NAMES), some(EXCHANGE_NAMES, at_least=0), some(["esn", "noesn"])
-).map(lambda parts: "-".join(itertools.chain(*parts)))
+esp_texts = st.tuples(cipher_names, some(EXCHANGE_NAMES, at_least=0), some(["esn", "noesn"])).map(
+    lambda parts: "-".join(itertools.chain(*parts))
+)
 anything = st.builds(
     Transform,
     st.integers(1, 7),

@@ -6,8 +6,9 @@ from scapy.layers.inet import IP
 from scapy.layers.inet6 import IPv6
 from scapy.packet import Raw
 
-from hushwire.esp.aad import additional_data
+from hushwire.esp.aad import covered
 from hushwire.sa.association import ChildSa
+from hushwire.wire.esp import build_header
 
 EXPERIMENTAL = 253
 """RFC 3692: a protocol without ports, so that a packet of 20 octets is whole."""
@@ -24,8 +25,9 @@ def inner(octets: int, version: int = 4) -> bytes:
 
 def seal_raw(child: ChildSa, sequence: int, plaintext: bytes) -> bytes:
     """What an authentic but careless peer sends: any plaintext, sealed under the outbound key."""
-    iv = sequence.to_bytes(8, "big")
-    cipher = child.suite.cipher.keyed(child.outbound_key)
-    aad = additional_data(child.outbound_spi, sequence, child.suite.esn)
-    head = child.outbound_spi.to_bytes(4, "big") + (sequence & 0xFFFFFFFF).to_bytes(4, "big")
-    return head + iv + cipher.seal(iv, plaintext, aad)
+    cipher = child.suite.cipher
+    iv = sequence.to_bytes(cipher.iv_octets, "big")
+    sealed = cipher.keyed(child.outbound_key).seal(
+        iv, plaintext, *covered(cipher, child.outbound_spi, sequence, child.suite.esn)
+    )
+    return build_header(child.outbound_spi, sequence & 0xFFFFFFFF) + iv + sealed

@@ -8,16 +8,24 @@ from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
 from scapy.layers.ipsec import ESP, SecurityAssociation
 from scapy.packet import Packet, Raw
 
-from hushwire.crypto.aead import CIPHERS, Cipher
+from hushwire.crypto.cipher import Cipher
+from hushwire.crypto.ciphers import CIPHERS
 from hushwire.esp.open import InboundSa
 from hushwire.esp.seal import OutboundSa
 from hushwire.sa.association import ChildSa
-from hushwire.wire.registry import EncryptionId
+from hushwire.wire.registry import EncryptionId, IntegrityId
 from tests.sa.pairs import pair
 
 SCAPY_NAMES = {
     EncryptionId.AES_GCM_16: "AES-GCM",
     EncryptionId.CHACHA20_POLY1305: "CHACHA20-POLY1305",
+    EncryptionId.AES_CBC: "AES-CBC",
+}
+SCAPY_INTEGRITY = {
+    None: "NULL",
+    IntegrityId.HMAC_SHA2_256_128: "SHA2-256-128",
+    IntegrityId.HMAC_SHA2_384_192: "SHA2-384-192",
+    IntegrityId.HMAC_SHA2_512_256: "SHA2-512-256",
 }
 INNER = {
     "IPv4 ping": IP(src="10.0.1.1", dst="10.0.1.2") / ICMP() / Raw(b"attack at dawn"),
@@ -33,12 +41,14 @@ OUTER = {
 
 def oracle(child: ChildSa, outer: Packet, *, nat: bool = False) -> SecurityAssociation:
     """Scapy's SA for the direction in which `child` sends."""
+    cipher = child.suite.cipher
     return SecurityAssociation(
         ESP,
         spi=child.outbound_spi,
-        crypt_algo=SCAPY_NAMES[child.suite.cipher.id],
-        crypt_key=child.outbound_key,
-        auth_algo="NULL",
+        crypt_algo=SCAPY_NAMES[cipher.id],
+        crypt_key=child.outbound_key[: cipher.encryption_octets],
+        auth_algo=SCAPY_INTEGRITY[cipher.integrity],
+        auth_key=child.outbound_key[cipher.encryption_octets :],
         tunnel_header=outer,
         nat_t_header=UDP(sport=4500, dport=4500) if nat else None,
         esn_en=child.suite.esn,

@@ -8,7 +8,8 @@ import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 
-from hushwire.crypto.aead import CIPHERS, Cipher
+from hushwire.crypto.cipher import Cipher
+from hushwire.crypto.ciphers import CIPHERS
 from hushwire.esp.drops import Drop, EspDropError
 from hushwire.esp.open import InboundSa
 from hushwire.esp.padding import pad, unpad

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from hushwire.crypto.aead import CIPHERS, Cipher
+from hushwire.crypto.cipher import Cipher
+from hushwire.crypto.ciphers import CIPHERS
 from hushwire.esp.seal import OutboundSa
 from hushwire.esp.size import inner_mtu
 from hushwire.sa.association import Encapsulation

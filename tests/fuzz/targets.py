@@ -24,6 +24,7 @@ from hushwire.wire.ike.payloads.sa import SecurityAssociation
 from hushwire.wire.ike.payloads.ts import TrafficSelectors, TsInitiator
 from hushwire.wire.ike.payloads.vendor import VendorId
 from hushwire.wire.ike.rules import check_inner, check_outer
+from tests.fuzz import deeper
 from tests.wire import samples
 from tests.wire.mutations import with_true_length
 
@@ -133,6 +134,7 @@ TARGETS: dict[str, Target] = {
     "esp_header": esp_header,
     "natt": nat_traversal,
     **{name: payload_target(kind) for name, kind in PAYLOADS.items()},
+    **deeper.TARGETS,
 }
 
 SEEDS: dict[str, list[bytes]] = {
@@ -149,4 +151,5 @@ SEEDS: dict[str, list[bytes]] = {
         name: [sample.build() for sample in samples.PAYLOADS if isinstance(sample, kind)]
         for name, kind in PAYLOADS.items()
     },
+    **deeper.SEEDS,
 }

@@ -17,7 +17,7 @@ from scapy.layers.inet6 import (
     fragment6,
 )
 from scapy.layers.ipsec import ESP
-from scapy.layers.l2 import ARP, Dot1Q, Ether
+from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet, Raw
 from scapy.utils import wrpcap
 
@@ -55,7 +55,6 @@ def _natt(payload: bytes) -> Packet:
         (V4 / TCP(), Kind.CLEAR),
         (V4 / UDP(sport=7000, dport=7000) / Raw(IKE_MESSAGE), Kind.CLEAR),
         (V4 / Raw(b""), Kind.CLEAR),
-        (Ether() / Dot1Q(vlan=5) / ARP(), Kind.ARP),
         (Ether(type=0x88CC) / Raw(b"x" * 50), Kind.CLEAR),
         (V4 / SEALED, Kind.ESP),
         (V6 / SEALED, Kind.ESP),

@@ -37,8 +37,9 @@ def test_a_world_is_invisible_from_outside_and_leaves_nothing() -> None:
     with Topology() as network:
         assert _host_state() == before
         namespaces = namespaces_of(network.world)
-        sleeper = network.start("bob", ["sleep", "infinity"])
-        wait_until(lambda: len(processes_in(namespaces)) == 2, "holder and sleeper")
+        sleeper = network.start("bob", ["sh", "-c", "echo ready; exec sleep infinity"])
+        sleeper.wait_for_line("ready")
+        assert processes_in(namespaces)
     assert sleeper.returncode == -signal.SIGTERM
     assert processes_in(namespaces) == []
     assert _host_state() == before

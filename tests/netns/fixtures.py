@@ -23,7 +23,9 @@ from hushwire.lab.topology import Topology
 from hushwire.lab.world import World
 from hushwire.system.errors import NotPermittedError
 
-_AS_ROOT_INSIDE = ["unshare", "--user", "--map-root-user", "--"]
+# With a network of its own, because only to a network that it owns a thread may come back.
+_AS_ROOT_INSIDE = ["unshare", "--user", "--map-root-user", "--net", "sh", "-c"]
+_AS_ROOT_INSIDE += ['ip link set lo up && exec "$@"', "sh"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

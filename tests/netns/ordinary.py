@@ -29,14 +29,20 @@ if [ -n "$HIDDEN" ]; then
     mkdir -p "$PREFIX"
     mount --bind /mnt/python "$PREFIX"
 fi
-exec setpriv --reuid "$USER_ID" --regid "$USER_ID" --clear-groups --bounding-set=-all "$@"
+if [ -n "$CHROOT" ]; then
+    mkdir /mnt/root
+    mount --rbind / /mnt/root
+    change="chroot /mnt/root"
+fi
+exec $change setpriv --reuid "$USER_ID" --regid "$USER_ID" --clear-groups --bounding-set=-all "$@"
 """
 
 
-def as_ordinary_user(*argv: str | Path, tun: bool = True) -> list[str]:
+def as_ordinary_user(*argv: str | Path, tun: bool = True, namespaces: bool = True) -> list[str]:
     """`argv` as an ordinary user; only for tests marked `really_root`.
 
-    Without `tun` that user may not open /dev/net/tun.
+    Without `tun` that user may not open /dev/net/tun; without `namespaces` the kernel allows no
+    user namespace, as it never does in a chroot.
     """
     words = [str(word) for word in argv]
     hidden = _private_ancestor(Path(sys.base_prefix))
@@ -44,6 +50,7 @@ def as_ordinary_user(*argv: str | Path, tun: bool = True) -> list[str]:
         f"USER_ID={USER}",
         f"PREFIX={sys.base_prefix}",
         f"HIDDEN={hidden or ''}",
+        f"CHROOT={'' if namespaces else 'yes'}",
         "HOME=/tmp",
     ]
     setting = _SETTING if tun else _SETTING.replace("-m 666", "-m 600")

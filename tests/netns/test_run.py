@@ -232,3 +232,17 @@ def test_other_traffic_than_esp_and_ike_never_appears_even_when_bob_dies(
     clear = [frame for frame in read(recorder.file) if frame.kind is Kind.CLEAR]
     assert all(frame.source == str(BOB.underlay) for frame in clear)
     assert tally(read(recorder.file))[Kind.ESP] >= 3
+
+
+def test_traffic_starts_a_tunnel_that_waits_for_it(topology: Topology) -> None:
+    alice, bob = sides(topology)
+    alice.write(start="traffic")
+    bob.write(start="wait")
+    bob.run().wait_for_line("Waiting for alice to begin")
+    program = alice.run()
+    program.wait_for_line("Waiting for traffic to bob")
+    assert alice.tunnel()["state"] == "idle"
+    assert "knocking" not in program.output
+    topology.run("alice", ["ping", "-c", "1", "-W", "1", str(BOB.tunnel.ip)], check=False)
+    program.wait_for_line("tunnel up")
+    ping(topology, "alice", BOB.tunnel.ip)

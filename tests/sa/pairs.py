@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
-from hushwire.crypto.aead import CIPHERS, Cipher
+from hushwire.crypto.cipher import Cipher
+from hushwire.crypto.ciphers import CIPHERS
 from hushwire.crypto.suites import EspSuite
 from hushwire.sa.association import Address, ChildSa, Encapsulation, Path
 from hushwire.sa.selectors import from_network

@@ -15,7 +15,7 @@ from itertools import count
 
 from hushwire.crypto.sign import PrivateKey
 from hushwire.crypto.suites import parse_proposal
-from hushwire.explain.outcome import Event
+from hushwire.explain.outcome import Event, Failure
 from hushwire.ike.effects import Effect, InstallSa, RemoveSa, Report, Send, SetTimer
 from hushwire.ike.endpoint import Endpoint
 from hushwire.ike.inputs import Limits, Patience, Peer, Psk, RawKeys
@@ -80,6 +80,10 @@ class Host:
 
     def saw(self, kind: type[Event]) -> list[Event]:
         return [event for event in self.events if isinstance(event, kind)]
+
+    @property
+    def failures(self) -> list[Event]:
+        return self.saw(Failure)
 
 
 @dataclass
@@ -181,3 +185,27 @@ class Network:
         target = self.hosts.get(path.remote.ip)
         if target is not None:
             self.deliver(target, data, Path(path.remote, path.local))
+
+
+def pair(network: Network, **changes: object) -> tuple[Host, Host]:
+    return (
+        network.host("alice", peer("alice", "bob", **changes)),
+        network.host("bob", peer("bob", "alice", **changes)),
+    )
+
+
+def assert_one_tunnel(alice: Host, bob: Host) -> tuple[ChildSa, ChildSa]:
+    """Exactly one IKE SA and one CHILD_SA, and both hosts hold two ends of the same."""
+    (view_a,), (view_b,) = alice.endpoint.sessions(), bob.endpoint.sessions()
+    assert (view_a.initiator_spi, view_a.responder_spi) == (
+        view_b.initiator_spi,
+        view_b.responder_spi,
+    )
+    assert view_a.role is not view_b.role
+    (a,), (b,) = alice.sas.values(), bob.sas.values()
+    assert (a, b) == (view_a.child, view_b.child)
+    assert (a.inbound_spi, a.outbound_spi) == (b.outbound_spi, b.inbound_spi)
+    assert (a.inbound_key, a.outbound_key) == (b.outbound_key, b.inbound_key)
+    assert (a.local_selectors, a.remote_selectors) == (b.remote_selectors, b.local_selectors)
+    assert a.encapsulation is b.encapsulation
+    return a, b

@@ -2,44 +2,32 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
-from hypothesis import given
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from hushwire.explain.outcome import (
     Authenticated,
     ClosedByPeer,
     ClosedByUs,
-    Failure,
     PeerSilent,
     TunnelUp,
 )
-from hushwire.sa.association import ChildSa, Encap, Encapsulation
-from tests.sim.network import Host, Network, Weather, peer, raw_keys
-
-
-def pair(network: Network, **changes: object) -> tuple[Host, Host]:
-    return (
-        network.host("alice", peer("alice", "bob", **changes)),
-        network.host("bob", peer("bob", "alice", **changes)),
-    )
-
-
-def assert_one_tunnel(alice: Host, bob: Host) -> tuple[ChildSa, ChildSa]:
-    """Exactly one IKE SA and one CHILD_SA, and both hosts hold two ends of the same."""
-    (view_a,), (view_b,) = alice.endpoint.sessions(), bob.endpoint.sessions()
-    assert (view_a.initiator_spi, view_a.responder_spi) == (
-        view_b.initiator_spi,
-        view_b.responder_spi,
-    )
-    assert view_a.role is not view_b.role
-    (a,), (b,) = alice.sas.values(), bob.sas.values()
-    assert (a, b) == (view_a.child, view_b.child)
-    assert (a.inbound_spi, a.outbound_spi) == (b.outbound_spi, b.inbound_spi)
-    assert (a.inbound_key, a.outbound_key) == (b.outbound_key, b.inbound_key)
-    assert (a.local_selectors, a.remote_selectors) == (b.remote_selectors, b.local_selectors)
-    assert a.encapsulation is b.encapsulation
-    return a, b
+from hushwire.ike.inputs import Limits
+from hushwire.sa.association import Encap, Encapsulation
+from tests.sim.network import (
+    ADDRESSES,
+    Host,
+    Network,
+    Weather,
+    assert_one_tunnel,
+    ike,
+    pair,
+    peer,
+    raw_keys,
+)
 
 
 @pytest.mark.parametrize("kind", ["psk", "ed25519", "ecdsa-p256", "ecdsa-p384"])
@@ -81,7 +69,7 @@ def test_liveness_checks_keep_a_quiet_tunnel_and_notice_a_dead_peer() -> None:
     network.run(20 + 32)
     assert not alice.sas
     assert not bob.sas
-    assert [type(event) for event in alice.saw(Failure)] == [PeerSilent]
+    assert [type(event) for event in alice.failures] == [PeerSilent]
 
 
 def test_traffic_from_the_peer_makes_liveness_checks_needless() -> None:
@@ -106,36 +94,84 @@ def test_both_hosts_that_start_at_once_end_with_one_tunnel() -> None:
         network.connect(bob, "alice")
         network.run(15)
         assert_one_tunnel(alice, bob)
-        assert not alice.saw(Failure)
-        assert not bob.saw(Failure)
+        assert not alice.failures
+        assert not bob.failures
 
 
+ACTIONS = ["connect", "connect", "crash", "close"]
+# Groups that the two do not like equally, so that IKE_SA_INIT is begun again.
+GROUPS = ("x25519-ecp256", "ecp256-x25519")
+
+
+@settings(max_examples=600, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
-    loss=st.floats(0, 0.3),
-    duplication=st.floats(0, 0.5),
-    slowest=st.floats(0.01, 2.0),
-    bob_starts_after=st.none() | st.floats(0, 3),
+    weather=st.builds(
+        Weather,
+        st.floats(0, 0.3),
+        st.floats(0, 0.5),
+        st.tuples(st.just(0.001), st.floats(0.01, 2.0)),
+    ),
+    groups=st.tuples(st.sampled_from(GROUPS), st.sampled_from(GROUPS)),
+    cookies_from=st.sampled_from([0, 32]),
+    story=st.lists(
+        st.tuples(st.floats(0, 40), st.sampled_from(["alice", "bob"]), st.sampled_from(ACTIONS)),
+        max_size=8,
+    ),
 )
-def test_loss_reordering_and_duplication_end_in_one_tunnel_or_none(
-    seed: int, loss: float, duplication: float, slowest: float, bob_starts_after: float | None
+def test_whatever_happens_it_ends_in_one_tunnel_or_none(
+    seed: int,
+    weather: Weather,
+    groups: tuple[str, str],
+    cookies_from: int,
+    story: list[tuple[float, str, str]],
 ) -> None:
-    network = Network(seed, Weather(loss, duplication, (0.001, slowest)))
-    alice, bob = pair(network)
+    """Loss, delay, reordering and duplication; both begin, crash, start anew and close."""
+    network = Network(seed, weather)
+    begun = dict(zip(("alice", "bob"), groups, strict=True))
+    other = {"alice": "bob", "bob": "alice"}
+    lives: list[Host] = []
+
+    def start(name: str) -> Host:
+        proposals = ike(f"aes256gcm16-prfsha384-{begun[name]}")
+        of_other = peer(name, other[name], ike_proposals=proposals)
+        lives.append(network.host(name, of_other, limits=Limits(cookies_from=cookies_from)))
+        return lives[-1]
+
+    def act(name: str, action: str) -> None:
+        host = network.hosts[ADDRESSES[name]]
+        if action == "connect":
+            network.connect(host, other[name])
+        elif action == "close":
+            network.close(host)
+        else:
+            start(name)
+
+    alice, _ = start("alice"), start("bob")
     network.connect(alice, "bob")
-    if bob_starts_after is not None:
-        network.at(network.now + bob_starts_after, lambda: network.connect(bob, "alice"))
-    network.run(40)
+    for when, name, action in story:
+        network.at(network.now + when, partial(act, name, action))
+    network.run(41)
     network.weather = Weather()
-    network.run(120)  # what was half done by then has been found out by liveness checks
+    network.run(150)  # what was half done by then has been found out by liveness checks
+    if cookies_from or "crash" not in [action for _, _, action in story]:
+        # Nobody is blamed for what the network did. (Cookies of a host before and after its crash
+        # may cross: then the initiator cannot know which of its requests was answered.)
+        kinds = {type(failure) for host in lives for failure in host.failures}
+        assert kinds <= {PeerSilent, ClosedByPeer}
+    alice, bob = (network.hosts[ADDRESSES[name]] for name in ("alice", "bob"))
     sessions = len(alice.endpoint.sessions()), len(bob.endpoint.sessions())
+    event(f"{sessions[0]} and {sessions[1]} sessions")
     assert sessions in ((1, 1), (0, 0))
     if sessions == (1, 1):
         assert_one_tunnel(alice, bob)
-    else:
-        assert not alice.sas
-        assert not bob.sas
-        assert alice.saw(Failure)
+        return
+    for host in (alice, bob):
+        assert not host.sas
+        assert not host.endpoint._sessions
+        assert not host.endpoint._half_open
+    if not story:
+        assert alice.failures
 
 
 def test_a_peer_that_crashed_and_starts_anew_replaces_its_older_tunnel() -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from _typeshed import SupportsWrite
 
 # Every verb is a module here with add_parser(). What is heavy they import when they run.
-VERBS = ("genkey", "pubkey", "genpsk", "run", "status", "lab")
+VERBS = ("genkey", "pubkey", "genpsk", "quick", "run", "status", "lab")
 
 _HELP = """\
 usage: hushwire VERB ...   hushwire VERB --help says more   hushwire --version
@@ -45,6 +45,7 @@ Two hosts, two minutes. On alice, and on bob with the names turned round:
 Keys     genkey   a private key            pubkey   the public key of one
          genpsk   a strong shared secret, for a peer without key pairs
 Tunnels  run      one interface, here in the foreground
+         quick    one line instead of a file, the same on both hosts
          status   tunnels, suites, bytes, and drops by their cause
 Learn    lab      alice, eve and bob on this machine, and what eve sees
 

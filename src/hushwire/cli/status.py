@@ -70,7 +70,11 @@ def _text(facts: dict[str, Any]) -> str:
 def _peer(peer: dict[str, Any]) -> list[str]:
     if peer["state"] != "up":
         where = f" {peer['endpoint']}" if peer["endpoint"] else ""
-        doing = {"connecting": f"connecting to{where}", "waiting": "waiting for it to begin"}
+        doing = {
+            "connecting": f"connecting to{where}",
+            "idle": "waiting for traffic",
+            "waiting": "waiting for it to begin",
+        }
         return [f"  {peer['name']}: {doing[peer['state']]}, for {', '.join(peer['networks'])}"]
     rows = [
         ("is", f"{peer['identity']}, by its {peer['authenticated_by']}"),

@@ -192,9 +192,9 @@ def _peer(table: Table, interface: InterfaceConfig) -> PeerConfig:
         "psk_file", lambda text: keys.read_psk(keys.key_path(text, table.file.parent))
     )
     _check_proofs(table, interface, public_key, psk)
-    start = table.choice("start", Start.WAIT if endpoint is None else Start.UP, later=("traffic",))
-    if start is Start.UP and endpoint is None:
-        what = f'start = "up" in {table.name}, and no endpoint to begin with'
+    start = table.choice("start", Start.WAIT if endpoint is None else Start.UP)
+    if start is not Start.WAIT and endpoint is None:
+        what = f'start = "{start}" in {table.name}, and no endpoint to begin with'
         raise table.error(
             ("start",), what, f"Write for example: endpoint = {PEER_KEYS['endpoint']}"
         )

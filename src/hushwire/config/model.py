@@ -33,9 +33,10 @@ class EngineChoice(StrEnum):
 
 
 class Start(StrEnum):
-    """Whether this side begins (`UP`) or answers only (`WAIT`)."""
+    """When this side begins: at once and again, on traffic for the peer's networks, or never."""
 
     UP = "up"
+    TRAFFIC = "traffic"
     WAIT = "wait"
 
 
@@ -47,13 +48,18 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class InterfaceConfig:
-    """This host's side. `private_key` is there when any peer is known by its public key."""
+    """This host's side. `private_key` is there when any peer is known by its public key.
+
+    `existing`: the device is there already; it is used with the addresses that it has, and left as
+    it was found.
+    """
 
     name: str
     address: tuple[IpInterface, ...]
     private_key: PrivateKey | None = field(repr=False)
     engine: EngineChoice
     underlay: str | None
+    existing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
-from hushwire.crypto.aead import CIPHERS
+from hushwire.crypto.cbc import INTEGRITIES
+from hushwire.crypto.ciphers import CIPHERS
 from hushwire.crypto.errors import UnknownAlgorithmError
 from hushwire.crypto.exchange import EXCHANGES
 from hushwire.crypto.prf import PRFS
@@ -20,7 +21,9 @@ _ENCR, _PRF, _INTEG = TransformType.ENCR, TransformType.PRF, TransformType.INTEG
 _KE, _ESN = TransformType.KE, TransformType.ESN
 
 SUPPORTED: dict[str, Transform] = {
-    **{c.name: Transform(_ENCR, c.id, c.key_bits) for c in CIPHERS},
+    # What goes with a cipher of another transform has a name of its own: aes256-sha256.
+    **{c.name.partition("-")[0]: c.transforms[0] for c in CIPHERS},
+    **{i.name: Transform(_INTEG, i.id) for i in INTEGRITIES},
     **{p.name: Transform(_PRF, p.id) for p in PRFS},
     **{e.name: Transform(_KE, e.method) for e in EXCHANGES},
     "esn": Transform(_ESN, EsnId.ESN),
@@ -34,6 +37,9 @@ ALIASES = {
     "aes256gcm": "aes256gcm16",
     "aes256gcm128": "aes256gcm16",
     "curve25519": "x25519",
+    "sha2_256": "sha256",
+    "sha2_384": "sha384",
+    "sha2_512": "sha512",
 }
 
 _WEAK = "is too weak for today"
@@ -53,7 +59,6 @@ class _Refused:
 _MODP_WEAK = f"{_WEAK} (RFC 8247 §2.4)"
 _MODP_FORBIDDEN = f"{_FORBIDDEN} (RFC 8247 §2.4)"
 _GCM, _KEX = "aes256gcm16", "x25519"
-_ITSELF = "is not needed: the ciphers here protect integrity themselves; a PRF is named prfsha…"
 
 REFUSED: dict[str, _Refused] = {
     "des": _Refused(Transform(_ENCR, 2), f"{_FORBIDDEN} (RFC 8247 §2.1, RFC 8221 §5)", _GCM),
@@ -67,7 +72,6 @@ REFUSED: dict[str, _Refused] = {
             "aes128gcm16" if bits == 128 else _GCM,
         )
         for suffix, number in (
-            ("", 12),
             ("ctr", 13),
             ("ccm8", 14),
             ("ccm12", 15),
@@ -78,19 +82,17 @@ REFUSED: dict[str, _Refused] = {
         for bits in (128, 192, 256)
     },
     "aes": _Refused(None, "does not say its key length and mode", _GCM),
+    "aes192": _Refused(Transform(_ENCR, 12, 192), _NOT_HERE, "aes256"),
     "aes192gcm16": _Refused(Transform(_ENCR, 20, 192), _NOT_HERE, _GCM),
     "prfmd5": _Refused(Transform(_PRF, 1), f"{_FORBIDDEN} (RFC 8247 §2.2)", "prfsha256"),
     "prfsha1": _Refused(Transform(_PRF, 2), f"{_WEAK} (RFC 8247 §2.2)", "prfsha256"),
     "prfaesxcbc": _Refused(Transform(_PRF, 4), _NOT_HERE, "prfsha256"),
     "prfaescmac": _Refused(Transform(_PRF, 8), _NOT_HERE, "prfsha256"),
-    "md5": _Refused(Transform(_INTEG, 1), f"{_FORBIDDEN} (RFC 8247 §2.3)", "prfsha256"),
-    "sha1": _Refused(Transform(_INTEG, 2), f"{_WEAK} (RFC 8247 §2.3)", "prfsha256"),
-    "sha": _Refused(None, f"means SHA-1, which {_WEAK} (RFC 8247 §2.3)", "prfsha256"),
-    "aesxcbc": _Refused(Transform(_INTEG, 5), _ITSELF, None),
-    "aescmac": _Refused(Transform(_INTEG, 8), _ITSELF, None),
-    "sha256": _Refused(Transform(_INTEG, 12), _ITSELF, "prfsha256"),
-    "sha384": _Refused(Transform(_INTEG, 13), _ITSELF, "prfsha384"),
-    "sha512": _Refused(Transform(_INTEG, 14), _ITSELF, "prfsha512"),
+    "md5": _Refused(Transform(_INTEG, 1), f"{_FORBIDDEN} (RFC 8247 §2.3)", "sha256"),
+    "sha1": _Refused(Transform(_INTEG, 2), f"{_WEAK} (RFC 8247 §2.3)", "sha256"),
+    "sha": _Refused(None, f"means SHA-1, which {_WEAK} (RFC 8247 §2.3)", "sha256"),
+    "aesxcbc": _Refused(Transform(_INTEG, 5), _NOT_HERE, "sha256"),
+    "aescmac": _Refused(Transform(_INTEG, 8), _NOT_HERE, "sha256"),
     "modp768": _Refused(Transform(_KE, 1), _MODP_FORBIDDEN, _KEX),
     "modp1024": _Refused(Transform(_KE, 2), _MODP_WEAK, _KEX),
     "modp1536": _Refused(Transform(_KE, 5), _MODP_WEAK, _KEX),

@@ -5,24 +5,36 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from hushwire.crypto.aead import Cipher, cipher
+from hushwire.crypto.cipher import Cipher
+from hushwire.crypto.ciphers import CIPHERS, cipher
 from hushwire.crypto.errors import ProposalFormatError
 from hushwire.crypto.exchange import KeyExchange, exchange
 from hushwire.crypto.names import name_of, named
 from hushwire.crypto.prf import Prf, prf
 from hushwire.wire.ike.payloads.sa import Proposal, Transform
-from hushwire.wire.registry import EsnId, IntegrityId, KeyExchangeId, ProtocolId, TransformType
+from hushwire.wire.registry import (
+    EsnId,
+    IntegrityId,
+    KeyExchangeId,
+    PrfId,
+    ProtocolId,
+    TransformType,
+)
 
 DEFAULT_IKE: tuple[str, ...] = (
     "aes256gcm16-prfsha384-prfsha512-prfsha256-x25519-ecp384-ecp256",
     "chacha20poly1305-prfsha384-prfsha512-prfsha256-x25519-ecp384-ecp256",
     "aes128gcm16-prfsha256-prfsha384-prfsha512-x25519-ecp256-ecp384",
+    # For old peers (RFC 8247 §2.1, §2.3: AES-CBC and HMAC-SHA2-256-128 are what every one has).
+    "aes256-aes128-sha256-sha384-sha512-prfsha256-prfsha384-prfsha512-x25519-ecp256-ecp384",
 )
 DEFAULT_ESP: tuple[str, ...] = (
     # Without ESN too: many peers offer nothing else, and an SA is rekeyed long before 2^32.
     "aes256gcm16-esn-noesn",
     "chacha20poly1305-esn-noesn",
     "aes128gcm16-esn-noesn",
+    # For old peers (RFC 8221 §5, §6). The longer ICVs would cost every tunnel some of its MTU.
+    "aes256-aes128-sha256-esn-noesn",
 )
 
 _ENCR, _PRF, _INTEG = TransformType.ENCR, TransformType.PRF, TransformType.INTEG
@@ -30,10 +42,12 @@ _KE, _ESN = TransformType.KE, TransformType.ESN
 _KINDS = {
     _ENCR: "cipher (aes256gcm16, …)",
     _PRF: "PRF (prfsha384, …)",
+    _INTEG: "integrity algorithm for its ciphers (sha256, …)",
     _KE: "key exchange (x25519, …)",
     _ESN: "esn or noesn",
 }
-# RFC 7296 §3.3.3, with integrity left to the ciphers: which types there may be, which must be.
+# RFC 7296 §3.3.3: which types there may be, which must be. Whether integrity must be there or
+# must not is for the cipher to say (§3.3).
 _ALLOWED = {
     ProtocolId.IKE: (_ENCR, _PRF, _INTEG, _KE),
     ProtocolId.ESP: (_ENCR, _INTEG, _KE, _ESN),
@@ -46,13 +60,22 @@ _NONE = {
     _KE: Transform(_KE, KeyExchangeId.NONE),
 }
 
+_AEADS = frozenset(c.transforms[0] for c in CIPHERS if c.integrity is None)
+_WITHOUT_INTEGRITY = frozenset(c.transforms[0] for c in CIPHERS if c.integrity is not None)
+_SAME_HASH = {
+    IntegrityId.HMAC_SHA2_256_128: PrfId.HMAC_SHA2_256,
+    IntegrityId.HMAC_SHA2_384_192: PrfId.HMAC_SHA2_384,
+    IntegrityId.HMAC_SHA2_512_256: PrfId.HMAC_SHA2_512,
+}
+
 
 def parse_proposal(text: str, protocol: ProtocolId) -> tuple[Transform, ...]:
     """The transforms of a string such as `aes256gcm16-prfsha384-x25519`, grouped by type.
 
-    Several of one type are alternatives, the preferred one first. ESP without `esn` or `noesn`
-    means `noesn`, as in strongSwan; a key exchange in ESP is for perfect forward secrecy when
-    rekeying. Raises `UnknownAlgorithmError` and `ProposalFormatError`.
+    Several of one type are alternatives, the preferred one first. As in strongSwan, ESP without
+    `esn` or `noesn` means `noesn`, and in IKE `sha256` stands for the PRF too where none is named.
+    A key exchange in ESP is for perfect forward secrecy when rekeying. Raises
+    `UnknownAlgorithmError` and `ProposalFormatError`.
     """
     transforms: list[Transform] = []
     for token in text.split("-"):
@@ -71,19 +94,44 @@ def parse_proposal(text: str, protocol: ProtocolId) -> tuple[Transform, ...]:
         transforms.append(transform)
     if protocol == ProtocolId.ESP and not any(t.type == _ESN for t in transforms):
         transforms.append(Transform(_ESN, EsnId.NO_ESN))
+    _check_integrity(text, transforms)
+    if protocol == ProtocolId.IKE and not any(t.type == _PRF for t in transforms):
+        transforms += [
+            Transform(_PRF, _SAME_HASH[IntegrityId(t.id)]) for t in transforms if t.type == _INTEG
+        ]
     for kind in _MANDATORY[protocol]:
         if not any(t.type == kind for t in transforms):
             raise ProposalFormatError(f"proposal {text!r}: it needs a {_KINDS[kind]}")
     return tuple(sorted(transforms, key=lambda t: t.type))  # a stable sort
 
 
-def describe(transforms: Iterable[Transform]) -> str:
-    """The string that `parse_proposal` reads, as short as it can be: `noesn` alone is left out.
+def _check_integrity(text: str, transforms: list[Transform]) -> None:
+    """An integrity algorithm where the ciphers need one, none where they bring it (§3.3)."""
+    combined = [name_of(t) for t in transforms if t in _AEADS]
+    plain = [name_of(t) for t in transforms if t in _WITHOUT_INTEGRITY]
+    integrity = [name_of(t) for t in transforms if t.type == _INTEG]
+    if combined and plain:
+        raise ProposalFormatError(
+            f"proposal {text!r}: {combined[0]} protects integrity itself and {plain[0]} does not, "
+            "so they cannot be alternatives of one proposal; write two, each a string of its own"
+        )
+    if combined and integrity:
+        raise ProposalFormatError(
+            f"proposal {text!r}: {combined[0]} protects integrity itself; leave {integrity[0]} "
+            f"out, or write prf{integrity[0]} if the PRF is meant"
+        )
+    if plain and not integrity:
+        raise ProposalFormatError(f"proposal {text!r}: it needs an {_KINDS[_INTEG]}")
 
-    Transforms that are not used here get their strongSwan name (`aes256`, `modp2048`) or their
+
+def describe(transforms: Iterable[Transform]) -> str:
+    """The string that `parse_proposal` reads, in strongSwan's order; `noesn` alone is left out.
+
+    Transforms that are not used here get their strongSwan name (`3des`, `modp2048`) or their
     kind and number (`encr-99`), so that any peer's offer can be shown.
     """
-    ordered = sorted(transforms, key=lambda t: t.type)
+    # Integrity goes before the PRF, whatever their numbers.
+    ordered = sorted(transforms, key=lambda t: (t.type, 0) if t.type != _INTEG else (_ENCR, 1))
     numbers = [t for t in ordered if t.type == _ESN]
     shown = [t for t in ordered if t.type != _ESN and t not in _NONE.values()]
     if any(t.id != EsnId.NO_ESN for t in numbers) or not shown:
@@ -105,11 +153,8 @@ class IkeSuite:
 
     @property
     def transforms(self) -> tuple[Transform, ...]:
-        return (
-            Transform(_ENCR, self.cipher.id, self.cipher.key_bits),
-            Transform(_PRF, self.prf.id),
-            Transform(_KE, self.exchange.method),
-        )
+        mine = Transform(_PRF, self.prf.id), Transform(_KE, self.exchange.method)
+        return tuple(sorted((*self.cipher.transforms, *mine), key=lambda t: t.type))
 
     @classmethod
     def from_transforms(cls, transforms: Iterable[Transform]) -> IkeSuite:
@@ -138,7 +183,7 @@ class EspSuite:
     @property
     def transforms(self) -> tuple[Transform, ...]:
         return (
-            Transform(_ENCR, self.cipher.id, self.cipher.key_bits),
+            *self.cipher.transforms,
             Transform(_ESN, EsnId.ESN if self.esn else EsnId.NO_ESN),
         )
 
@@ -167,16 +212,22 @@ def _one_of_each(
     for kind in _MANDATORY[protocol]:
         if kind not in found:
             raise ValueError(f"the suite lacks a {_KINDS[kind]}")
-    if found.get(_INTEG, _NONE[_INTEG]) != _NONE[_INTEG]:
-        raise ValueError("integrity comes with the cipher: the suite must not have its own")
     return found
 
 
 def _cipher_of(one: dict[TransformType, Transform]) -> Cipher:
-    found = cipher(one[_ENCR].id, one[_ENCR].key_length)
-    if found is None:
-        raise ValueError(f"not a suite of Hushwire's: {describe(one.values())}")
-    return found
+    encryption, integrity = one[_ENCR], one.get(_INTEG, _NONE[_INTEG])
+    found = cipher(encryption.id, encryption.key_length, integrity.id)
+    if found is not None:
+        return found
+    if encryption in _AEADS:
+        raise ValueError(
+            f"{name_of(encryption)} protects integrity itself: the suite must not have "
+            f"{name_of(integrity)} too"
+        )
+    if encryption in _WITHOUT_INTEGRITY and integrity == _NONE[_INTEG]:
+        raise ValueError(f"the suite lacks an {_KINDS[_INTEG]}: {name_of(encryption)} brings none")
+    raise ValueError(f"not a suite of Hushwire's: {describe(one.values())}")
 
 
 def choose(
@@ -215,8 +266,9 @@ def _match(
         if kind == _KE and not with_exchange:
             continue
         theirs = offer.of_type(kind)
-        # An absent type is as good as its NONE: integrity with these ciphers (RFC 5282 §8), and
-        # a key exchange where none is wanted. A type without NONE matches nothing when absent.
+        # An absent type is as good as its NONE: integrity with an AEAD (RFC 5282 §8), and a key
+        # exchange where none is wanted. A type without NONE matches nothing when absent. What we
+        # want has integrity exactly where its ciphers need it, so what is chosen has too.
         none = (_NONE[kind],) if kind in _NONE else ()
         allowed = [t for t in wanted if t.type == kind] or none
         common = next((t for t in allowed if t in (theirs or none)), None)

@@ -36,7 +36,7 @@ class ControlServer:
         self._verbs = verbs
         self._server: asyncio.Server | None = None
 
-    async def open(self) -> None:
+    def claim(self) -> None:
         """Raises `SystemFailureError` when a daemon for this interface runs already."""
         netns.make_runtime_dir()
         path = socket_path(self._name)
@@ -48,6 +48,11 @@ class ControlServer:
                     f"`hushwire status {self._name}` shows it; stop that one first.",
                 )
             path.unlink()
+
+    async def open(self) -> None:
+        """Answer from now on. Raises as `claim`."""
+        self.claim()
+        path = socket_path(self._name)
         before = os.umask(0o177)
         try:
             self._server = await asyncio.start_unix_server(

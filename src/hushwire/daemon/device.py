@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from hushwire.config.model import Config, IpAddress, IpNetwork
-from hushwire.crypto.aead import CIPHERS
+from hushwire.crypto.ciphers import ciphers_of
 from hushwire.esp.size import inner_mtu
 from hushwire.sa.association import Encap, Encapsulation
 from hushwire.system.addresses import add_address
+from hushwire.system.adopt import adopt_tun
 from hushwire.system.errors import SystemFailureError
 from hushwire.system.routes import add_route, device_mtu
 from hushwire.system.tun import Tun, open_tun
@@ -24,9 +25,10 @@ def open_device(config: Config, endpoints: dict[str, IpAddress]) -> tuple[Tun, i
     `NotPermittedError`.
     """
     mtu = _mtu(config, endpoints)
-    tun = open_tun(config.interface.name, mtu)
+    existing = config.interface.existing
+    tun = (adopt_tun if existing else open_tun)(config.interface.name, mtu)
     try:
-        for address in config.interface.address:
+        for address in () if existing else config.interface.address:
             add_address(tun.name, address)
         for peer in config.peers:
             for network in peer.networks:
@@ -69,6 +71,11 @@ def _mtu(config: Config, endpoints: dict[str, IpAddress]) -> int:
             version = endpoint.version
         # NAT detection may still choose UDP, the larger of the two.
         carrier = Encapsulation.ESP if peer.encap is Encap.ESP else Encapsulation.UDP
-        sizes += [inner_mtu(underlay, version, carrier, cipher) for cipher in CIPHERS]
+        # The peer may choose any of what its proposals name.
+        sizes += [
+            inner_mtu(underlay, version, carrier, cipher)
+            for proposal in peer.esp
+            for cipher in ciphers_of(proposal)
+        ]
     # Where even this does not fit, the kernel cuts the outer packets into fragments.
     return max(min(sizes), _SMALLEST_INNER_MTU)

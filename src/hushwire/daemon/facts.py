@@ -46,8 +46,9 @@ def _peer_facts(
         "networks": [str(network) for network in peer.networks],
     }
     if view is None:
-        trying = endpoint.busy(peer.name) or peer.start is Start.UP
-        return {**facts, "state": "connecting" if trying else "waiting"}
+        if endpoint.busy(peer.name) or peer.start is Start.UP:
+            return {**facts, "state": "connecting"}
+        return {**facts, "state": "idle" if peer.start is Start.TRAFFIC else "waiting"}
     facts |= {
         "state": "up",
         "role": view.role.value,

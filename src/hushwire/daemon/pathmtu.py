@@ -58,6 +58,7 @@ class PathMtus:
     ) -> None:
         """`mtu` is what the TUN device has now. The engine is closed after this."""
         self.mtu = mtu
+        self._wanted = 0
         self.ignored = 0
         self._sockets = sockets
         self._engine = engine
@@ -191,15 +192,17 @@ class PathMtus:
             for road in self._roads.values()
             for child in road.children.values()
         ]
-        if not fitting or max(fitting) == self.mtu:
+        if not fitting or max(fitting) == self._wanted:
             return
+        self._wanted = max(fitting)
         try:
-            self._tun.set_mtu(max(fitting))
+            mtu = self._tun.set_mtu(self._wanted)
         except SystemFailureError as error:
             self._journal.say(f"{error}")
             return
-        self.mtu = max(fitting)
-        self._journal.say(f"{self._tun.name}: MTU {self.mtu} now.", mtu=self.mtu)
+        if mtu != self.mtu:
+            self.mtu = mtu
+            self._journal.say(f"{self._tun.name}: MTU {mtu} now.", mtu=mtu)
 
     def _new_search(self, path: Path) -> PathMtu:
         return PathMtu(path.remote.ip.version, self._link(path), self._loop.time())

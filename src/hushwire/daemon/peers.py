@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from ipaddress import ip_address
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from operator import itemgetter
 
 from hushwire.config.model import IpAddress, PeerConfig
 from hushwire.crypto.sign import PrivateKey
 from hushwire.ike.inputs import Peer, Psk, RawKeys
 from hushwire.sa.selectors import from_network
+from hushwire.wire.ip import Flow
 
 
 def ike_peer(config: PeerConfig, private_key: PrivateKey | None, address: IpAddress | None) -> Peer:
@@ -35,6 +38,22 @@ def _credential(config: PeerConfig, private_key: PrivateKey | None) -> Psk | Raw
     if private_key is None or config.public_key is None:
         raise ValueError(f"peer {config.name} has no credential: config.load refuses this")
     return RawKeys(private_key, config.public_key)
+
+
+def longest_prefix(peers: Iterable[PeerConfig], address: IpAddress) -> PeerConfig | None:
+    """The peer that has this address behind it: of several, the one with the smallest network."""
+    claims = [
+        (network.prefixlen, peer)
+        for peer in peers
+        for network in peer.networks
+        if address in network
+    ]
+    return max(claims, key=itemgetter(0), default=(0, None))[1]
+
+
+def destination(flow: Flow) -> IpAddress:
+    """Where a packet wants to go."""
+    return (IPv4Address if flow.version == 4 else IPv6Address)(flow.destination)
 
 
 async def resolve(endpoint: IpAddress | str) -> IpAddress:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import traceback
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -20,9 +21,9 @@ from hushwire.daemon.device import open_device
 from hushwire.daemon.facts import interface_facts
 from hushwire.daemon.journal import Journal
 from hushwire.daemon.pathmtu import PathMtus
-from hushwire.daemon.peers import ike_peer, resolve
+from hushwire.daemon.peers import destination, ike_peer, longest_prefix, resolve
 from hushwire.daemon.sockets import IKE_PORT, Sockets
-from hushwire.engines.base import Engine, EngineFailure, IkeDatagram, Interface
+from hushwire.engines.base import Acquire, Engine, EngineFailure, IkeDatagram, Interface
 from hushwire.engines.python.engine import PythonEngine
 from hushwire.explain.outcome import Connecting, Event, Failure, Retrying, TunnelUp
 from hushwire.ike.effects import Effect, InstallSa, RemoveSa, Report, Send, SetTimer
@@ -47,6 +48,7 @@ class Service:
         self._once = once
         self._peers = {peer.name: peer for peer in config.peers}
         self._retry_after: dict[str, float] = {}
+        self._not_before: dict[str, float] = {}
         self._send_errors: dict[IpAddress, str] = {}
         self._stopping = asyncio.Event()
         self._ended_by: Failure | None = None
@@ -68,11 +70,13 @@ class Service:
         if lacks := missing():
             raise NotPermittedError(lacks)
         self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(self._our_mistake)
         control = ControlServer(self._config.interface.name, {"status": self.status})
-        await control.open()
+        control.claim()
         try:
             with ExitStack() as opened:
                 await self._open(opened)
+                await control.open()
                 for name in self._starting():
                     self._connect_soon(name, 0.0)
                 await self._stopping.wait()
@@ -101,6 +105,16 @@ class Service:
         )
         engine = self._engine.capabilities().name
         return facts | {"engine": engine, "mtu": paths.mtu, "icmp_ignored": paths.ignored}
+
+    def _our_mistake(self, _loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        """An exception that nobody expected: end in order rather than run on half broken."""
+        error = context.get("exception")
+        if isinstance(error, BaseException):
+            traceback.print_exception(error)
+        self._broken = SystemFailureError(
+            "hushwire", f"a mistake of its own: {context.get('message')}", "Please report it."
+        )
+        self.stop()
 
     # Up and down.
 
@@ -149,9 +163,13 @@ class Service:
             interface=tun.name,
             mtu=mtu,
         )
-        waiting = [peer.name for peer in config.peers if peer.start is Start.WAIT]
-        if waiting:
-            self._journal.say(f"Waiting for {', '.join(waiting)} to begin.")
+        for start, sentence in (
+            (Start.WAIT, "Waiting for {} to begin."),
+            (Start.TRAFFIC, "Waiting for traffic to {}."),
+        ):
+            names = [peer.name for peer in config.peers if peer.start is start]
+            if names:
+                self._journal.say(sentence.format(", ".join(names)))
 
     async def _close_tunnels(self) -> None:
         """Tell every peer; as long as `Limits.close_seconds`, or until a second signal."""
@@ -204,12 +222,28 @@ class Service:
         self._journal.event(Connecting(peer.name, str(remote)))
         self._carry_out(self._endpoint.connect(peer.name, path, self._loop.time()))
 
+    def _wanted(self, target: IpAddress) -> None:
+        """Traffic that no SA carries: reason enough to begin, for peers with start = "traffic"."""
+        peer = longest_prefix(self._config.peers, target)
+        if (
+            peer is not None
+            and peer.start is Start.TRAFFIC
+            and not self._endpoint.busy(peer.name)
+            and self._loop.time() >= self._not_before.get(peer.name, 0.0)
+        ):
+            self._connect_soon(peer.name, 0.0)
+
     def _retry(self, name: str) -> None:
-        """Try again by itself: after one second, then twice as long each time, up to a minute."""
-        seconds = self._retry_after.get(name, _FIRST_RETRY_SECONDS)
-        self._retry_after[name] = min(2 * seconds, _LONGEST_RETRY_SECONDS)
+        """Try again by itself."""
+        seconds = self._pause(name)
         self._journal.event(Retrying(name, seconds))
         self._connect_soon(name, seconds)
+
+    def _pause(self, name: str) -> float:
+        """Seconds before the next attempt: one, then twice as long each time, up to a minute."""
+        seconds = self._retry_after.get(name, _FIRST_RETRY_SECONDS)
+        self._retry_after[name] = min(2 * seconds, _LONGEST_RETRY_SECONDS)
+        return seconds
 
     # From the world to the protocol.
 
@@ -227,6 +261,8 @@ class Service:
         for event in self._engine.events():
             if isinstance(event, IkeDatagram):
                 self._ike(event.data, event.path)
+            elif isinstance(event, Acquire):
+                self._wanted(destination(event.flow))
             elif isinstance(event, EngineFailure):
                 self._broken = SystemFailureError(
                     "the packet engine", f"it stopped: {event.error}", "Please report this."
@@ -292,6 +328,8 @@ class Service:
             if self._once:
                 self._ended_by = event
                 self.stop()
+            elif peer.start is Start.TRAFFIC:
+                self._not_before[event.peer] = self._loop.time() + self._pause(event.peer)
             elif peer.start is Start.UP:
                 # After this call, when the failed attempt is really over.
                 self._loop.call_soon(self._retry_unless_busy, event.peer)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from socket import socket
 from typing import Protocol
 
-from hushwire.crypto.aead import Cipher
+from hushwire.crypto.cipher import Cipher
 from hushwire.esp.drops import Drop, EspDropError
 from hushwire.sa.association import ChildSa, Encapsulation, Path
 from hushwire.system.fragments import Fragmenter

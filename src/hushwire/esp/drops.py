@@ -19,7 +19,7 @@ class Drop(StrEnum):
     # From the wire, before anything is known about the packet.
     NOT_ESP = "not_esp", "a datagram on port 4500 too short to be ESP, IKE or a keepalive"
     KEEPALIVE = "keepalive", "a NAT keepalive: arrived, and has nothing more to do"
-    TRUNCATED = "truncated", "an ESP packet too short, or not in whole 4-octet words"
+    TRUNCATED = "truncated", "an ESP packet too short, or not in whole words or blocks"
     UNKNOWN_SPI = "unknown_spi", "ESP for an SA that is not (or no longer) here"
     REPLAY = "replay", "a packet seen before, or older than the replay window"
     BAD_ICV = "bad_icv", "forged, damaged or very late, or the peer has other keys"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from hushwire.crypto.errors import BadIcvError
-from hushwire.esp.aad import additional_data
+from hushwire.esp.aad import covered
 from hushwire.esp.drops import Drop, EspDropError
-from hushwire.esp.padding import WORD_OCTETS, alignment, unpad
+from hushwire.esp.padding import alignment, unpad
 from hushwire.sa.association import ChildSa
 from hushwire.sa.replay import ReplayWindow
 from hushwire.sa.selectors import FlowMatcher
@@ -32,11 +32,22 @@ class InboundSa:
     Not safe for two threads at once.
     """
 
-    __slots__ = ("_align", "_cipher", "_esn", "_head", "_matcher", "_shortest", "_spi", "window")
+    __slots__ = (
+        "_align",
+        "_cipher",
+        "_esn",
+        "_head",
+        "_keyed",
+        "_matcher",
+        "_shortest",
+        "_spi",
+        "window",
+    )
 
     def __init__(self, child: ChildSa) -> None:
         cipher = child.suite.cipher
-        self._cipher = cipher.keyed(child.inbound_key)
+        self._cipher = cipher
+        self._keyed = cipher.keyed(child.inbound_key)
         self._align = alignment(cipher)
         self._spi = child.inbound_spi
         self._esn = child.suite.esn
@@ -54,8 +65,8 @@ class InboundSa:
 
     def _authenticate(self, packet: bytes) -> bytes:
         """The plaintext with its trailer (§3.4.3, then §3.4.4.2)."""
-        # §2.4: a conforming packet consists of whole 4-octet words.
-        if len(packet) < self._shortest or len(packet) % WORD_OCTETS:
+        # §2.4: what is encrypted consists of whole blocks, and at least of 4-octet words.
+        if len(packet) < self._shortest or (len(packet) - self._shortest) % self._align:
             raise EspDropError(Drop.TRUNCATED)
         spi, low32 = parse_header(packet)
         if spi != self._spi:
@@ -64,10 +75,10 @@ class InboundSa:
         if not self.window.check(sequence):
             raise EspDropError(Drop.REPLAY)
         try:
-            plaintext = self._cipher.open(
+            plaintext = self._keyed.open(
                 packet[ESP_HEADER_OCTETS : self._head],
                 packet[self._head :],
-                additional_data(spi, sequence, self._esn),
+                *covered(self._cipher, spi, sequence, self._esn),
             )
         except BadIcvError:
             raise EspDropError(Drop.BAD_ICV) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hushwire.crypto.aead import Cipher
+from hushwire.crypto.cipher import Cipher
 from hushwire.esp.drops import Drop, EspDropError
 
 TRAILER_OCTETS = 2

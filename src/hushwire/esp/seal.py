@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from hushwire.esp.aad import additional_data
+from hushwire.crypto.cipher import system_rng
+from hushwire.crypto.exchange import Rng
+from hushwire.esp.aad import covered
 from hushwire.esp.drops import Drop, EspDropError
 from hushwire.esp.padding import alignment, pad
 from hushwire.sa.association import ChildSa
@@ -16,15 +18,17 @@ class OutboundSa:
     """The sending half of a Child SA: its key and its sequence number counter.
 
     Make one for a key, once in that key's life: the counter is what keeps the nonces apart.
-    Not safe for two threads at once. `sent` is how many packets have left under this key.
+    Not safe for two threads at once. `sent` is how many packets have left under this key, `rng`
+    where the IVs come from that must be random.
     """
 
-    __slots__ = ("_align", "_cipher", "_esn", "_iv_octets", "_limit", "_sequence", "_spi")
+    __slots__ = ("_align", "_cipher", "_esn", "_keyed", "_limit", "_rng", "_sequence", "_spi")
 
-    def __init__(self, child: ChildSa, sent: int = 0) -> None:
+    def __init__(self, child: ChildSa, sent: int = 0, rng: Rng = system_rng) -> None:
         cipher = child.suite.cipher
-        self._cipher = cipher.keyed(child.outbound_key)
-        self._iv_octets = cipher.iv_octets
+        self._cipher = cipher
+        self._keyed = cipher.keyed(child.outbound_key)
+        self._rng = rng
         self._align = alignment(cipher)
         self._spi = child.outbound_spi
         self._esn = child.suite.esn
@@ -54,11 +58,10 @@ class OutboundSa:
             raise EspDropError(Drop.SEQUENCE_EXHAUSTED)
         self._sequence += 1
         sequence = self._sequence
-        # RFC 4106 §3.1, RFC 7634 §2: any IV, never twice under one key. The counter is that.
-        iv = sequence.to_bytes(self._iv_octets, "big")
-        sealed = self._cipher.seal(
+        iv = self._cipher.iv(sequence, self._rng)
+        sealed = self._keyed.seal(
             iv,
             pad(inner, next_header, self._align),
-            additional_data(self._spi, sequence, self._esn),
+            *covered(self._cipher, self._spi, sequence, self._esn),
         )
         return build_header(self._spi, sequence & 0xFFFFFFFF) + iv + sealed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hushwire.crypto.aead import Cipher
+from hushwire.crypto.cipher import Cipher
 from hushwire.esp.padding import TRAILER_OCTETS, alignment
 from hushwire.sa.association import Encapsulation
 from hushwire.wire.esp import ESP_HEADER_OCTETS

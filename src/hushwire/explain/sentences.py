@@ -20,7 +20,7 @@ def _(event: o.Connecting) -> str:
 
 @tell.register
 def _(event: o.PeerAnswered) -> str:
-    nat = f" On the way, {event.nat}: going on in UDP, port 4500." if event.nat else ""
+    nat = f" It seems that {event.nat}: going on in UDP, port 4500." if event.nat else ""
     return (
         f"{event.peer}: {event.address} answered; the two sides chose {event.ike_suite} for IKE."
         f"{nat}"

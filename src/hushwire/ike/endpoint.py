@@ -34,6 +34,9 @@ from hushwire.wire.ike.payloads.notify import Notify
 from hushwire.wire.ike.rules import check_outer
 from hushwire.wire.registry import ExchangeType, NotifyType
 
+# §2 asks for 3000. A stranger's 64 KiB of transforms would cost a tenth of a second to look at.
+_LARGEST_INIT_OCTETS = 4096
+
 
 @dataclass(frozen=True, slots=True)
 class SessionView:
@@ -117,6 +120,7 @@ class Endpoint:
         """An IKE message from the wire, without the non-ESP marker. Never raises for its octets."""
         turn = self._turn(now)
         try:
+            _check_size(data)
             message = Message.parse(data)
             check_outer(message)
         except UnsupportedVersionError:
@@ -187,6 +191,10 @@ class Endpoint:
     def _init_request(self, incoming: Incoming, turn: Turn) -> None:
         """A stranger's first message: nothing is kept, and no secret computed, before it is due."""
         header, path = incoming.header, incoming.path
+        if header.initiator_spi in self._sessions:
+            # Our own request, reflected: with a shared secret we would be our own peer.
+            turn.drop(IkeDrop.UNEXPECTED)
+            return
         known = self._half_open.get((header.initiator_spi, path.remote))
         if known is not None:
             known.repeat_init(incoming, turn)
@@ -376,6 +384,12 @@ class Endpoint:
             spi = int.from_bytes(self._rng(4), "big")
             if spi >= FIRST_FREE_SPI and spi not in taken:
                 return spi
+
+
+def _check_size(data: bytes) -> None:
+    """Raise `WireError` for an IKE_SA_INIT with more than any honest one has to say."""
+    if len(data) > _LARGEST_INIT_OCTETS and data[18] == ExchangeType.IKE_SA_INIT:
+        raise WireError(f"IKE_SA_INIT of {len(data)} octets")
 
 
 def _answer_to(request: Header) -> Header:

@@ -10,12 +10,15 @@ from hushwire.crypto.suites import EspSuite, IkeSuite
 
 @dataclass(frozen=True, slots=True)
 class IkeKeys:
-    """SK_d, SK_ei, SK_er, SK_pi, SK_pr. SK_e* are cipher key and salt joined (RFC 5282 §7.1).
+    """SK_d, SK_ai, SK_ar, SK_ei, SK_er, SK_pi, SK_pr.
 
-    There are no SK_a*: every IKE cipher here is an AEAD, whose integrity needs no key of its own.
+    With an AEAD SK_e* are cipher key and salt joined (RFC 5282 §7.1), and SK_a* are empty: its
+    integrity needs no key of its own.
     """
 
     d: bytes = field(repr=False)
+    ai: bytes = field(repr=False)
+    ar: bytes = field(repr=False)
     ei: bytes = field(repr=False)
     er: bytes = field(repr=False)
     pi: bytes = field(repr=False)
@@ -29,9 +32,14 @@ def derive_ike_keys(
 
     `nonces` are Ni and Nr, `spis` SPIi and SPIr.
     """
-    prf = suite.prf
+    prf, cipher = suite.prf, suite.cipher
     skeyseed = prf(b"".join(nonces), shared)
-    sizes = (prf.octets, *[suite.cipher.keymat_octets] * 2, prf.octets, prf.octets)
+    sizes = (
+        prf.octets,
+        *[cipher.integrity_octets] * 2,
+        *[cipher.encryption_octets] * 2,
+        *[prf.octets] * 2,
+    )
     stream = prf.plus(skeyseed, b"".join(nonces + spis), sum(sizes))
     parts = []
     offset = 0

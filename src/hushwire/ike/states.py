@@ -31,12 +31,15 @@ class Role(Enum):
 
 @dataclass(frozen=True, slots=True)
 class InitOffer:
-    """What the initiator keeps until the response to IKE_SA_INIT comes."""
+    """What the initiator keeps until the response to IKE_SA_INIT comes.
+
+    `cookies` are all that the responder demanded; the last one counts.
+    """
 
     exchange: KeyExchange
     key: Offer = field(repr=False)
     nonce: bytes
-    cookie: bytes = b""
+    cookies: tuple[bytes, ...] = ()
     restarts: int = 0
 
 

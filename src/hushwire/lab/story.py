@@ -16,6 +16,7 @@ from hushwire.lab.network import LabError, Network, Program
 from hushwire.lab.reader import Kind
 from hushwire.lab.screen import Screen, clear_parts, sealed_parts
 from hushwire.lab.topology import ALICE, BOB, EVE
+from hushwire.lab.world import need
 
 MESSAGE = "Meet me at noon, the key is under the mat."
 TRANSFER_OCTETS = 10_000_000
@@ -56,7 +57,11 @@ class Story:
         self.facts: dict[str, Any] = {"message": MESSAGE, "encap": encap}
 
     def tell(self, pcap: Path | None) -> bool:
-        """All of it; returns whether every promise was kept. Raises `LabError`."""
+        """All of it; returns whether every promise was kept.
+
+        Raises `LabError`, `SystemFailureError` if a program is missing.
+        """
+        need("ping", "iputils-ping")
         recorder = Recorder(self._network)
         try:
             self._in_clear(recorder)

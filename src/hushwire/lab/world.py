@@ -155,10 +155,11 @@ class World:
     def _link_programs(self) -> None:
         """`hushwire` on PATH inside, however it is installed."""
         self._program("hushwire", [sys.executable, "-m", "hushwire.cli.main"])
-        tcpdump = shutil.which("tcpdump", path=environment()["PATH"])
+        tcpdump = shutil.which("tcpdump", path=_path_outside())
         if tcpdump:
             # Debian's gives up root for a user of its own, who may not write here.
-            rootless = [sys.executable, "-m", "hushwire.lab.rootless"] if self.user else []
+            no_groups = Path(f"/proc/{self.pid}/setgroups").read_text().strip() == "deny"
+            rootless = [sys.executable, "-m", "hushwire.lab.rootless"] if no_groups else []
             self._program("tcpdump", [*rootless, tcpdump, "-Z", "root"])
 
     def _program(self, name: str, argv: list[str]) -> None:
@@ -180,9 +181,15 @@ class World:
 
 def environment() -> dict[str, str]:
     """Ours, with a PATH that finds the world's own programs and, for an ordinary user, `ip`."""
-    path = f"{FILES / 'bin'}:{os.environ.get('PATH', '')}:{_SYSTEM_PATH}"
+    path = f"{FILES / 'bin'}:{_path_outside()}"
     # Unbuffered, because what a program says is read line by line while it runs.
     return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
+
+
+def _path_outside() -> str:
+    # Inside a world this is run too, and there PATH begins with that world's programs.
+    own = os.environ.get("PATH", "").removeprefix(f"{FILES / 'bin'}:")
+    return f"{own}:{_SYSTEM_PATH}"
 
 
 def need(program: str, package: str) -> None:

@@ -85,6 +85,11 @@ def describe(selector: TrafficSelector) -> str:
     return f"{addresses}[{protocol}/{names[0] if names[0] == names[1] else '-'.join(names)}]"
 
 
+def overlap(a: Iterable[TrafficSelector], b: Iterable[TrafficSelector]) -> bool:
+    """Is there a packet that both would take?"""
+    return bool(narrow(a, b))
+
+
 class FlowMatcher:
     """Whether a packet belongs to an SA, prepared once so that a packet costs little.
 
@@ -103,6 +108,19 @@ class FlowMatcher:
             self._local, flow.version, flow.source, flow.protocol, flow.source_port
         ) and _covers(
             self._remote, flow.version, flow.destination, flow.protocol, flow.destination_port
+        )
+
+    def remote_span(self, flow: Flow) -> int | None:
+        """How many addresses the narrowest remote selector for an outbound flow holds, or None.
+
+        The longest prefix is the smallest span.
+        """
+        if not self.outbound(flow):
+            return None
+        return min(
+            one.end - one.start + 1
+            for one in self._remote
+            if _covers((one,), flow.version, flow.destination, flow.protocol, flow.destination_port)
         )
 
     def inbound(self, flow: Flow) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import socket
-from ipaddress import IPv4Interface, IPv6Address, IPv6Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_interface
 from typing import Any
+
+from pyroute2 import IPRoute
 
 from hushwire.system.errors import SystemFailureError
 from hushwire.system.netlink import ask
@@ -30,6 +32,36 @@ def add_address(ifname: str, address: IPv4Interface | IPv6Interface) -> None:
         lambda iproute: _nothing(iproute.addr("add", index=index, **options)),
         {errno.EEXIST: None},
     )
+
+
+def addresses_of(ifname: str) -> tuple[IPv4Interface | IPv6Interface, ...]:
+    """The device's addresses with their prefixes. Raises `SystemFailureError` without it."""
+    return _addresses(device_index(ifname))
+
+
+def all_addresses() -> frozenset[IPv4Address | IPv6Address]:
+    """Every address of this host, on every device."""
+    return frozenset(address.ip for address in _addresses(None))
+
+
+def _addresses(index: int | None) -> tuple[IPv4Interface | IPv6Interface, ...]:
+    def read(iproute: IPRoute) -> list[IPv4Interface | IPv6Interface]:
+        # IFA_LOCAL is ours; IFA_ADDRESS is the other end on a point-to-point device.
+        return [
+            ip_interface(f"{message.get('local') or message.get('address')}/{message['prefixlen']}")
+            for message in iproute.get_addr(**({} if index is None else {"index": index}))
+        ]
+
+    return tuple(ask("addresses", read))
+
+
+def device_exists(ifname: str) -> bool:
+    """Is there a network device of this name?"""
+    try:
+        device_index(ifname)
+    except SystemFailureError:
+        return False
+    return True
 
 
 def device_index(ifname: str) -> int:

@@ -19,9 +19,9 @@ TUN_NODE = Path("/dev/net/tun")
 NAME_OCTETS = 15  # IFNAMSIZ less the final NUL
 
 # From <linux/if_tun.h>.
-_TUNSETIFF = 0x400454CA
-_IFF_TUN = 0x0001
-_IFF_NO_PI = 0x1000
+TUNSETIFF = 0x400454CA
+IFF_TUN = 0x0001
+IFF_NO_PI = 0x1000
 _IFF_TUN_EXCL = 0x8000
 
 _ADDR_GEN_MODE_NONE = 1  # IN6_ADDR_GEN_MODE_NONE of <linux/if_link.h>
@@ -39,9 +39,13 @@ class Tun:
     name: str
     index: int
 
-    def set_mtu(self, octets: int) -> None:
-        """The largest IP packet that the kernel gives it. Raises as `open_tun`."""
+    def set_mtu(self, octets: int) -> int:
+        """The largest IP packet that the kernel gives it; returns what it is then.
+
+        Raises as `open_tun`.
+        """
         ask(f"MTU of {self.name}", lambda ip: ip.link("set", index=self.index, mtu=octets))
+        return octets
 
     def close(self) -> None:
         """Give the device back; closing twice is no error."""
@@ -63,7 +67,7 @@ def open_tun(name: str, mtu: int) -> Tun:
             f"its name has {octets} characters",
             f"Choose a name of 1 to {NAME_OCTETS} characters.",
         )
-    fd = _open_node(what)
+    fd = open_node(what)
     try:
         _claim(fd, name, what)
         tun = Tun(fd, name, device_index(name))
@@ -74,7 +78,7 @@ def open_tun(name: str, mtu: int) -> Tun:
     return tun
 
 
-def _open_node(what: str) -> int:
+def open_node(what: str) -> int:
     try:
         return os.open(TUN_NODE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except PermissionError as error:
@@ -91,9 +95,9 @@ def _open_node(what: str) -> int:
 
 def _claim(fd: int, name: str, what: str) -> None:
     # EXCL: without it the kernel would hand over somebody else's persistent device of this name.
-    request = struct.pack("16sH22x", name.encode(), _IFF_TUN | _IFF_NO_PI | _IFF_TUN_EXCL)
+    request = struct.pack("16sH22x", name.encode(), IFF_TUN | IFF_NO_PI | _IFF_TUN_EXCL)
     try:
-        fcntl.ioctl(fd, _TUNSETIFF, request)
+        fcntl.ioctl(fd, TUNSETIFF, request)
     except OSError as error:
         if error.errno in {errno.EPERM, errno.EACCES}:
             raise NotPermittedError(

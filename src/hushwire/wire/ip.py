@@ -47,6 +47,17 @@ class Flow(NamedTuple):
     source_port: int | None
     destination_port: int | None
 
+    def reversed(self) -> Flow:
+        """The flow of an answer."""
+        return Flow(
+            self.version,
+            self.destination,
+            self.source,
+            self.protocol,
+            self.destination_port,
+            self.source_port,
+        )
+
 
 def parse_flow(packet: bytes) -> Flow:
     """The flow of a whole IP packet; octets after its total length are not looked at.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from hushwire.crypto.aead import CIPHERS
+from hushwire.crypto.ciphers import CIPHERS
 from hushwire.engines.base import Capabilities, Counters, Event, Interface
 from hushwire.engines.python.boundary import Fit
 from hushwire.engines.python.events import EventQueue

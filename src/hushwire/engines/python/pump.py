@@ -226,10 +226,13 @@ class Pump:
 
     def _inward(self, packet: bytes, tos: int = 0) -> None:
         try:
-            tunnel = self.table.inbound(parse_header(packet).spi)
+            table = self.table
+            tunnel = table.inbound(parse_header(packet).spi)
             if tunnel is None:
                 raise EspDropError(Drop.UNKNOWN_SPI)
             inner = tunnel.inbound.open(packet).inner
+            if not table.belongs(tunnel, inner):
+                raise EspDropError(Drop.SELECTOR_MISMATCH_IN)
         except WireError:
             self.drops[Drop.TRUNCATED] += 1
             return

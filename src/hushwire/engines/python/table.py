@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import combinations
 
 from hushwire.engines.base import SaCounters
 from hushwire.engines.python.boundary import Fit
 from hushwire.esp.open import InboundSa
 from hushwire.esp.seal import OutboundSa
 from hushwire.sa.association import ChildSa, Encapsulation, Path
-from hushwire.sa.selectors import FlowMatcher
-from hushwire.wire.ip import Flow
+from hushwire.sa.selectors import FlowMatcher, overlap
+from hushwire.wire.ip import Flow, parse_flow
 
 
 class Tunnel:
@@ -58,11 +59,13 @@ class Tunnel:
 class Table:
     """Immutable: every change makes a new table, so a reader needs no lock."""
 
-    __slots__ = ("_by_spi", "_newest_first")
+    __slots__ = ("_by_spi", "_nested", "_newest_first")
 
-    def __init__(self, oldest_first: Iterable[Tunnel] = ()) -> None:
+    def __init__(self, oldest_first: Iterable[Tunnel] = (), *, nested: bool = False) -> None:
         self._by_spi = {tunnel.child.inbound_spi: tunnel for tunnel in oldest_first}
         self._newest_first = tuple(reversed(self._by_spi.values()))
+        # Two peers have networks one within the other: then every packet costs a little more.
+        self._nested = nested
 
     def __iter__(self) -> Iterator[Tunnel]:
         return iter(self._newest_first)
@@ -77,15 +80,31 @@ class Table:
     def outbound(self, flow: Flow) -> Tunnel | None:
         """The newest tunnel that carries the flow and that the peer has proved to hold.
 
-        Only where none is proved, the newest that is not.
+        Only where none is proved, the newest that is not. Where the networks of one peer lie
+        within those of another, the longest prefix decides.
         """
         fallback = None
-        for tunnel in self._newest_first:
+        for tunnel in self._longest_prefix(flow) if self._nested else self._newest_first:
             if tunnel.matcher.outbound(flow):
                 if tunnel.proved:
                     return tunnel
                 fallback = fallback or tunnel
         return fallback
+
+    def belongs(self, tunnel: Tunnel, inner: bytes) -> bool:
+        """May this packet, which its SA's selectors allow, come from this tunnel's peer?
+
+        Not when another peer has a longer prefix for its source: then that one alone may send it.
+        """
+        if not self._nested:
+            return True
+        owner = self.outbound(parse_flow(inner).reversed())
+        return owner is None or owner.child.peer == tunnel.child.peer
+
+    def _longest_prefix(self, flow: Flow) -> list[Tunnel]:
+        spans = [(tunnel.matcher.remote_span(flow), tunnel) for tunnel in self._newest_first]
+        narrowest = min((span for span, _ in spans if span is not None), default=None)
+        return [tunnel for span, tunnel in spans if span is not None and span == narrowest]
 
     def plus(self, tunnel: Tunnel) -> Table:
         """Raises `ValueError` when the SPI or the outbound key is in use."""
@@ -94,12 +113,19 @@ class Table:
             raise ValueError(f"SPI {child.inbound_spi:#010x} is installed already")
         if any(other.child.outbound_key == child.outbound_key for other in self):
             raise ValueError("the outbound key is in use: its nonces would be used twice")
-        return Table((*self._by_spi.values(), tunnel))
+        nested = self._nested or any(_nested(child, other.child) for other in self)
+        return Table((*self._by_spi.values(), tunnel), nested=nested)
 
     def minus(self, inbound_spi: int) -> Table:
         """Raises `KeyError`."""
         gone = self[inbound_spi]
-        return Table(tunnel for tunnel in self._by_spi.values() if tunnel is not gone)
+        left = [tunnel for tunnel in self._by_spi.values() if tunnel is not gone]
+        nested = self._nested and any(_nested(a.child, b.child) for a, b in combinations(left, 2))
+        return Table(left, nested=nested)
 
     def __getitem__(self, inbound_spi: int) -> Tunnel:
         return self._by_spi[inbound_spi]
+
+
+def _nested(a: ChildSa, b: ChildSa) -> bool:
+    return a.peer != b.peer and overlap(a.remote_selectors, b.remote_selectors)

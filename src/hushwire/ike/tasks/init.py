@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from hushwire.crypto.errors import BadPublicValueError
-from hushwire.crypto.exchange import Rng, exchange
+from hushwire.crypto.exchange import KeyExchange, Rng, exchange
 from hushwire.crypto.sign import SUPPORTED_HASHES
 from hushwire.crypto.suites import IkeSuite, choose, describe
 from hushwire.explain.outcome import (
@@ -47,14 +47,14 @@ _INIT = "IKE_SA_INIT"
 
 def begin(peer: Peer, rng: Rng) -> InitOffer:
     """The first offer: a key for the key exchange that we like best."""
-    return _offer_with(_methods(peer.ike_proposals)[0], rng)
+    found = _exchange(_methods(peer.ike_proposals)[0])
+    return InitOffer(found, found.offer(rng), rng(_NONCE_OCTETS))
 
 
 def build_request(peer: Peer, kept: InitOffer, spi_i: bytes, path: Path) -> bytes:
     """HDR, [N(COOKIE)], SAi1, KEi, Ni, and what we support. The cookie goes first (§2.6)."""
-    cookie = (Notify(NotifyType.COOKIE, kept.cookie),) if kept.cookie else ()
     payloads: tuple[Payload, ...] = (
-        *cookie,
+        *(Notify(NotifyType.COOKIE, cookie) for cookie in kept.cookies[-1:]),
         offer(peer.ike_proposals, ProtocolId.IKE, b""),
         KeyExchangePayload(kept.exchange.method, kept.key.public),
         Nonce(kept.nonce),
@@ -99,7 +99,7 @@ def process_response(state: InitSent, incoming: Incoming, rng: Rng) -> Secrets |
     return Secrets(
         suite=suite,
         keys=keys,
-        protection=Protection(suite, keys, initiator=True),
+        protection=Protection(suite, keys, rng, initiator=True),
         ni=kept.nonce,
         nr=nonce.data,
         init_request=state.request,
@@ -114,17 +114,19 @@ def _restart(peer: Peer, kept: InitOffer, notify: Notify, rng: Rng) -> Restart:
     if notify.type == NotifyType.COOKIE:
         if not 1 <= len(notify.data) <= 64:
             raise _misbehaved(peer, f"its cookie has {len(notify.data)} octets (1 to 64)")
-        if notify.data == kept.cookie:
-            raise WireError("the answer to an earlier copy of our request: the cookie is known")
-        return Restart(_again(peer, kept, replace(kept, cookie=notify.data)))
+        if notify.data in kept.cookies:
+            raise WireError("the answer to an earlier request of ours: the cookie is known")
+        return Restart(_again(peer, replace(kept, cookies=(*kept.cookies, notify.data))))
     if notify.type == NotifyType.INVALID_KE_PAYLOAD:
         wanted = int.from_bytes(notify.data, "big") if len(notify.data) == 2 else 0
         if wanted not in _methods(peer.ike_proposals):
             # Only a group of ours: else an attacker could pull us down (§2.7).
             raise _misbehaved(peer, f"it wants key exchange method {wanted}, which is not offered")
         if wanted == kept.exchange.method:
-            raise WireError("the answer to an earlier copy of our request: the group is the wanted")
-        return Restart(_again(peer, kept, replace(_offer_with(wanted, rng), cookie=kept.cookie)))
+            raise WireError("the answer to an earlier request of ours: the group is the wanted")
+        found = _exchange(wanted)
+        # §2.6.1: the same nonce, so that a cookie stays good.
+        return Restart(_again(peer, replace(kept, exchange=found, key=found.offer(rng))))
     if notify.type == NotifyType.NO_PROPOSAL_CHOSEN:
         raise NegotiationFailedError(
             NoProposal(
@@ -135,11 +137,11 @@ def _restart(peer: Peer, kept: InitOffer, notify: Notify, rng: Rng) -> Restart:
     raise NegotiationFailedError(RefusedByPeer(peer.name, _INIT, notify_name(notify.type)))
 
 
-def _again(peer: Peer, before: InitOffer, offer_: InitOffer) -> InitOffer:
-    restarts = before.restarts + 1
+def _again(peer: Peer, kept: InitOffer) -> InitOffer:
+    restarts = kept.restarts + 1
     if restarts > _MOST_RESTARTS:
         raise _misbehaved(peer, f"it made us begin again {restarts} times")
-    return replace(offer_, restarts=restarts)
+    return replace(kept, restarts=restarts)
 
 
 def notify_name(number: int) -> str:
@@ -214,7 +216,7 @@ def answer(allowed: Allowed, incoming: Incoming, spi_r: bytes, rng: Rng) -> tupl
     secrets = Secrets(
         suite=suite,
         keys=keys,
-        protection=Protection(suite, keys, initiator=False),
+        protection=Protection(suite, keys, rng, initiator=False),
         ni=nonce.data,
         nr=nr,
         init_request=incoming.data,
@@ -256,11 +258,11 @@ def _essentials(
     return sa, ke, nonce
 
 
-def _offer_with(method: int, rng: Rng) -> InitOffer:
+def _exchange(method: int) -> KeyExchange:
     found = exchange(method)
     if found is None:
         raise ValueError(f"key exchange method {method} in a proposal is not known")
-    return InitOffer(found, found.offer(rng), rng(_NONCE_OCTETS))
+    return found
 
 
 def _methods(proposals: Proposals) -> list[int]:

@@ -1,0 +1,100 @@
+"""One line instead of a file: the configuration behind `hushwire quick`."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from ipaddress import IPv4Interface, IPv6Address, IPv6Interface, ip_network
+from pathlib import Path
+
+from hushwire.config.model import (
+    Config,
+    EngineChoice,
+    InterfaceConfig,
+    IpAddress,
+    IpInterface,
+    IpNetwork,
+    Mode,
+    PeerConfig,
+    Start,
+)
+from hushwire.crypto.suites import DEFAULT_ESP, DEFAULT_IKE, parse_proposal
+from hushwire.sa.association import Encap
+from hushwire.sa.identity import Identity
+from hushwire.wire.registry import ProtocolId
+
+PEER = "peer"
+_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What the line says. `addresses` are the TUN device's; `existing` tells that it is there."""
+
+    device: str
+    local: IpAddress
+    remote: IpAddress
+    secret: bytes
+    tun: str
+    addresses: tuple[IpInterface, ...]
+    existing: bool
+    networks: tuple[IpNetwork, ...] = ()
+    mode: Mode = Mode.TUNNEL
+    encap: Encap = Encap.AUTO
+
+
+def derive_addresses(local: IpAddress, remote: IpAddress) -> tuple[IpInterface, IpInterface]:
+    """Tunnel addresses, IPv4 and IPv6, that both hosts find by themselves.
+
+    A hash of the two endpoints makes the network, and the lower endpoint is the first host in it.
+    """
+    ends = sorted((local, remote), key=lambda address: address.packed)
+    own = 1 + ends.index(local)
+    for attempt in range(256):
+        seed = hashlib.sha256(bytes([attempt]) + b"".join(end.packed for end in ends)).digest()
+        first = f"10.{seed[0]}.{seed[1]}.{seed[2] & 0xFC}"
+        network = ip_network(f"{first}/30")
+        if local not in network and remote not in network:
+            break
+    prefix = IPv6Address(b"\xfd" + seed[:5] + bytes(10))
+    return (
+        IPv4Interface(f"{network.network_address + own}/30"),
+        IPv6Interface(f"{prefix + own}/64"),
+    )
+
+
+def configure(line: Line) -> Config:
+    """The same configuration on both hosts, up to who is who.
+
+    The shared secret is the proof; the peer may say that it is anybody. What is reached through
+    it is what shares a network with the TUN device's own addresses, and `networks`.
+    """
+    own = tuple(dict.fromkeys(ip_network(address.ip) for address in line.addresses))
+    remote = dict.fromkeys([*(address.network for address in line.addresses), *line.networks])
+    families = {network.version for network in own}
+    peer = PeerConfig(
+        name=PEER,
+        endpoint=line.remote,
+        public_key=None,
+        psk=line.secret,
+        id=None,
+        local_id=Identity.of_address(line.local),
+        networks=tuple(n for n in remote if n not in own and n.version in families),
+        local_networks=own,
+        mode=line.mode,
+        encap=line.encap,
+        start=Start.UP,
+        ike=tuple(parse_proposal(text, ProtocolId.IKE) for text in DEFAULT_IKE),
+        esp=tuple(parse_proposal(text, ProtocolId.ESP) for text in DEFAULT_ESP),
+        dpd=_SECONDS,
+        keepalive=_SECONDS,
+    )
+    interface = InterfaceConfig(
+        name=line.tun,
+        address=line.addresses,
+        private_key=None,
+        engine=EngineChoice.AUTO,
+        underlay=line.device,
+        existing=line.existing,
+    )
+    return Config(Path("the command line"), interface, (peer,))

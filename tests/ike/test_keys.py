@@ -1,0 +1,58 @@
+"""Keys against the formulas of RFC 7296 §2.13 to §2.17, computed here from HMAC alone."""
+
+from __future__ import annotations
+
+import hmac
+import re
+
+import pytest
+
+from hushwire.crypto.suites import EspSuite, IkeSuite, parse_proposal
+from hushwire.ike.keys import derive_child_keys, derive_ike_keys
+from hushwire.wire.registry import ProtocolId
+
+NI, NR = bytes(range(32)), bytes(range(100, 150))
+SPI_I, SPI_R = b"initiatr", b"respondr"
+SECRET = bytes(range(200, 232))
+CIPHERS = {"aes256gcm16": 36, "aes128gcm16": 20, "chacha20poly1305": 36}
+HASHES = {"prfsha256": "sha256", "prfsha384": "sha384", "prfsha512": "sha512"}
+
+
+def prf_plus(digest: str, key: bytes, seed: bytes, octets: int) -> bytes:
+    """T1 = prf (K, S | 0x01), Tn = prf (K, Tn-1 | S | n) (§2.13)."""
+    block, stream = b"", b""
+    for n in range(1, 256):
+        block = hmac.new(key, block + seed + bytes([n]), digest).digest()
+        stream += block
+    return stream[:octets]
+
+
+@pytest.mark.parametrize("cipher", CIPHERS)
+@pytest.mark.parametrize("prf", HASHES)
+def test_ike_keys_are_cut_from_prf_plus_of_skeyseed(cipher: str, prf: str) -> None:
+    text = f"{cipher}-{prf}-x25519"
+    suite = IkeSuite.from_transforms(parse_proposal(text, ProtocolId.IKE))
+    keys = derive_ike_keys(suite, SECRET, (NI, NR), (SPI_I, SPI_R))
+    digest, size = HASHES[prf], hmac.new(b"", b"", HASHES[prf]).digest_size
+    skeyseed = hmac.new(NI + NR, SECRET, digest).digest()
+    joined = keys.d + keys.ei + keys.er + keys.pi + keys.pr
+    assert joined == prf_plus(digest, skeyseed, NI + NR + SPI_I + SPI_R, len(joined))
+    sizes = [len(key) for key in (keys.d, keys.ei, keys.er, keys.pi, keys.pr)]
+    assert sizes == [size, CIPHERS[cipher], CIPHERS[cipher], size, size]
+
+
+@pytest.mark.parametrize("cipher", CIPHERS)
+@pytest.mark.parametrize("prf", HASHES)
+def test_child_keys_are_cut_from_prf_plus_of_sk_d(cipher: str, prf: str) -> None:
+    ike = IkeSuite.from_transforms(parse_proposal(f"aes256gcm16-{prf}-x25519", ProtocolId.IKE))
+    esp = EspSuite.from_transforms(parse_proposal(cipher, ProtocolId.ESP))
+    first, second = derive_child_keys(ike.prf, b"SK_d", NI, NR, esp)
+    assert len(first) == len(second) == CIPHERS[cipher]
+    assert first + second == prf_plus(HASHES[prf], b"SK_d", NI + NR, 2 * CIPHERS[cipher])
+
+
+def test_keys_are_not_shown() -> None:
+    suite = IkeSuite.from_transforms(parse_proposal("aes256gcm16-prfsha384-x25519", ProtocolId.IKE))
+    keys = derive_ike_keys(suite, SECRET, (NI, NR), (SPI_I, SPI_R))
+    assert repr(keys) == "IkeKeys()"
+    assert not re.search(keys.d.hex(), str(keys))

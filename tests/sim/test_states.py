@@ -1,0 +1,268 @@
+"""Every message in every state: one table of what comes of it (RFC 7296 §2, states.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from hushwire.ike.effects import Send
+from hushwire.wire.ike.header import Header
+from hushwire.wire.ike.message import Payload
+from hushwire.wire.ike.payloads.delete import Delete
+from hushwire.wire.ike.payloads.notify import Notify
+from hushwire.wire.registry import ExchangeType, NotifyType, ProtocolId
+from tests.sim.network import Host
+from tests.sim.stages import Scene, Stage, session_of
+from tests.wire import samples
+
+AUTH, CREATE, INFO = (
+    ExchangeType.IKE_AUTH,
+    ExchangeType.CREATE_CHILD_SA,
+    ExchangeType.INFORMATIONAL,
+)
+REQUEST, RESPONSE = False, True
+
+# The states, in the columns of the table: when, and whose.
+STATES: dict[str, tuple[Stage, str]] = {
+    "InitSent": (Stage.ANSWERED, "alice"),
+    "AuthSent": (Stage.PROVING, "alice"),
+    "HalfOpen": (Stage.PROVING, "bob"),
+    "Established": (Stage.UP, "bob"),
+    "Closing": (Stage.CLOSING, "alice"),
+    "Closed": (Stage.CLOSED, "bob"),
+}
+
+
+def header(scene: Scene, host: Host, exchange: int, response: bool) -> Header:
+    """Of a message to this host, with the ID that it expects."""
+    window = session_of(host).link.window
+    message_id = max(window.next_id - 1, 0) if response else window._expected_id
+    initiator = host is scene.bob
+    return scene.inside.header(exchange, message_id, initiator=initiator, response=response)
+
+
+def sealed(exchange: int, response: bool, *payloads: Payload) -> Callable[[Scene, Host], bytes]:
+    """A genuine message."""
+    return lambda scene, host: scene.inside.seal(header(scene, host, exchange, response), payloads)
+
+
+def said(number: int) -> Callable[[Scene, Host], bytes]:
+    """A message of the connection itself, octet for octet."""
+    return lambda scene, _host: scene.messages[number][0]
+
+
+def genuine_auth_request(scene: Scene, host: Host) -> bytes:
+    return said(2)(scene, host) if host is scene.bob else sealed(AUTH, REQUEST)(scene, host)
+
+
+def genuine_auth_response(scene: Scene, host: Host) -> bytes:
+    """Bob's answer, if he has given one: made of his own effects, as it was held back."""
+    if host is scene.alice and len(scene.messages) == 3:
+        scene.release()
+        data, path = scene.messages[2]
+        answers = scene.bob.endpoint.datagram(data, path, scene.network.now)
+        return next(effect.data for effect in answers if isinstance(effect, Send))
+    return sealed(AUTH, RESPONSE)(scene, host)
+
+
+def delete_child(scene: Scene, host: Host) -> bytes:
+    made = [sa for other in (scene.alice, scene.bob) if other is not host for sa in other.sas]
+    spi = made[0].to_bytes(4, "big") if made else b"none"
+    return sealed(INFO, REQUEST, Delete(ProtocolId.ESP, (spi,)))(scene, host)
+
+
+def critical(response: bool) -> Callable[[Scene, Host], bytes]:
+    """A payload of the unknown type 200 with the critical bit, inside SK."""
+    return lambda scene, host: scene.inside.seal_chain(
+        header(scene, host, INFO, response), 200, bytes([0, 0x80, 0, 4])
+    )
+
+
+# A cell: what is counted as dropped and whether something is answered, then the state afterwards.
+# "=" is the same state, "-" neither dropped nor answered. The columns are STATES.
+Cells = tuple[str, str, str, str, str, str]
+MESSAGES: dict[str, tuple[Callable[[Scene, Host], bytes], Cells]] = {
+    "the IKE_SA_INIT request again": (
+        said(0),  # in alice's states it is her own, reflected
+        (
+            "unexpected =",
+            "unexpected =",
+            "answers =",
+            "outside_window =",
+            "unexpected =",
+            "outside_window =",
+        ),
+    ),
+    "the IKE_SA_INIT response": (
+        said(1),  # in bob's states it is his own, reflected
+        (
+            "answers AuthSent",
+            "unexpected =",
+            "unknown_spi =",
+            "unknown_spi =",
+            "unexpected =",
+            "unknown_spi =",
+        ),
+    ),
+    "the IKE_AUTH request": (
+        genuine_auth_request,
+        (
+            "unexpected =",
+            "malformed+answers Closed",
+            "answers Established",
+            "answers =",  # the same octets: repeated
+            "malformed+answers =",
+            "outside_window =",
+        ),
+    ),
+    "the IKE_AUTH response": (
+        genuine_auth_response,
+        (
+            "unexpected =",
+            "- Established",
+            "outside_window =",
+            "outside_window =",
+            "malformed Closed",  # it came from the peer, which is what was waited for
+            "outside_window =",
+        ),
+    ),
+    "a CREATE_CHILD_SA request": (
+        sealed(CREATE, REQUEST, samples.CHILD_SA, samples.NONCE, samples.TS_I, samples.TS_R),
+        (
+            "unexpected =",
+            "unexpected =",
+            "unexpected =",
+            "answers =",  # NO_ADDITIONAL_SAS
+            "answers =",
+            "unexpected =",
+        ),
+    ),
+    "a CREATE_CHILD_SA request without SA and Nonce": (
+        sealed(CREATE, REQUEST),
+        (
+            "unexpected =",
+            "malformed+answers Closed",
+            "malformed+answers Closed",
+            "malformed+answers Closed",
+            "malformed+answers =",
+            "unexpected =",
+        ),
+    ),
+    "a CREATE_CHILD_SA response": (
+        sealed(CREATE, RESPONSE, Notify(NotifyType.NO_ADDITIONAL_SAS)),
+        (
+            "unexpected =",
+            "unexpected =",
+            "outside_window =",
+            "outside_window =",
+            "unexpected =",
+            "outside_window =",
+        ),
+    ),
+    "an empty INFORMATIONAL request": (
+        sealed(INFO, REQUEST),
+        ("unexpected =", "unexpected =", "unexpected =", "answers =", "answers =", "unexpected ="),
+    ),
+    "an empty INFORMATIONAL response": (
+        sealed(INFO, RESPONSE),
+        (
+            "unexpected =",
+            "unexpected =",
+            "outside_window =",
+            "outside_window =",
+            "- Closed",
+            "outside_window =",
+        ),
+    ),
+    "Delete of the IKE SA": (
+        sealed(INFO, REQUEST, Delete(ProtocolId.IKE, ())),
+        (
+            "unexpected =",
+            "unexpected =",
+            "unexpected =",
+            "answers Closed",
+            "answers Closed",
+            "unexpected =",
+        ),
+    ),
+    "Delete of the CHILD_SA": (
+        delete_child,
+        (
+            "unexpected =",
+            "unexpected =",
+            "unexpected =",
+            "answers Closing",
+            "answers =",
+            "unexpected =",
+        ),
+    ),
+    "Delete of another CHILD_SA": (
+        sealed(INFO, REQUEST, Delete(ProtocolId.ESP, (b"none",))),
+        ("unexpected =", "unexpected =", "unexpected =", "answers =", "answers =", "unexpected ="),
+    ),
+    "AUTHENTICATION_FAILED told late": (
+        sealed(INFO, REQUEST, Notify(NotifyType.AUTHENTICATION_FAILED)),
+        (
+            "unexpected =",
+            "unexpected =",
+            "unexpected =",
+            "answers Closed",
+            "answers Closed",
+            "unexpected =",
+        ),
+    ),
+    "INVALID_SELECTORS, about one packet": (
+        sealed(INFO, REQUEST, Notify(NotifyType.INVALID_SELECTORS)),
+        ("unexpected =", "unexpected =", "unexpected =", "answers =", "answers =", "unexpected ="),
+    ),
+    "an unknown error": (
+        sealed(INFO, REQUEST, Notify(8000)),
+        ("unexpected =", "unexpected =", "unexpected =", "answers =", "answers =", "unexpected ="),
+    ),
+    "a critical payload in a request": (
+        critical(REQUEST),
+        (
+            "unexpected =",
+            "malformed+answers Closed",
+            "malformed+answers Closed",
+            "malformed+answers =",  # §2.5: the message is rejected, the IKE SA stands
+            "malformed+answers =",
+            "unexpected =",
+        ),
+    ),
+    "a critical payload in a response": (
+        critical(RESPONSE),
+        (
+            "unexpected =",
+            "malformed+answers Closing",  # §2.21: no error, but a Delete
+            "outside_window =",
+            "outside_window =",
+            "malformed Closed",
+            "outside_window =",
+        ),
+    ),
+}
+
+
+def outcome(message: str, state: str) -> str:
+    stage, name = STATES[state]
+    scene = Scene(stage)
+    host = scene.alice if name == "alice" else scene.bob
+    session = session_of(host)
+    assert type(session.state).__name__ == state
+    data = MESSAGES[message][0](scene, host)
+    before = dict(host.endpoint.drops)
+    effects = host.endpoint.datagram(data, scene.path_to(host), scene.network.now)
+    dropped = [str(d) for d, count in host.endpoint.drops.items() if count > before[d]]
+    sent = any(isinstance(effect, Send) for effect in effects)
+    after = type(session.state).__name__
+    what = [*dropped, *(["answers"] if sent else [])] or ["-"]
+    return f"{'+'.join(what)} {'=' if after == state else after}"
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+@pytest.mark.parametrize("state", STATES)
+def test_every_message_has_its_result_in_every_state(message: str, state: str) -> None:
+    expected = dict(zip(STATES, MESSAGES[message][1], strict=True))
+    assert outcome(message, state) == expected[state]
