@@ -10,8 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
-from hushwire.wire import esp, ip, natt
+from hushwire.esp import ecn, mss
+from hushwire.esp.drops import EspDropError
+from hushwire.wire import esp, icmp, ip, natt
 from hushwire.wire.errors import WireError
+from hushwire.wire.ike import probe
 from hushwire.wire.ike.message import Message, Payload, build_chain, build_plain, parse_chain
 from hushwire.wire.ike.payloads.authentication import Authentication
 from hushwire.wire.ike.payloads.certificate import Certificate, CertificateRequest
@@ -88,6 +91,27 @@ def flow(data: bytes) -> None:
         assert ip.parse_flow(data[:end]) == parsed
 
 
+def boundary(data: bytes) -> None:
+    """A well-formed inner packet at the tunnel's mouth, the outer traffic class before it."""
+    if not data:
+        return
+    tos, packet = data[0], data[1:]
+    with suppress(WireError):
+        parsed = ip.parse_flow(packet)
+        assert len(mss.clamped(packet, 1000)) == len(packet)
+        icmp.build_too_big(packet, 1280)
+        with suppress(EspDropError):
+            assert ip.parse_flow(ecn.decapsulated(packet, tos)) == parsed
+
+
+def too_big(data: bytes) -> None:
+    """An ICMP error from the network, of either version."""
+    for parse in (icmp.parse_too_big4, icmp.parse_too_big6):
+        with suppress(WireError):
+            parse(data)
+    probe.answered_spi(data)
+
+
 def esp_header(data: bytes) -> None:
     """An ESP packet."""
     with suppress(WireError):
@@ -131,6 +155,8 @@ TARGETS: dict[str, Target] = {
     "message": message,
     "chain": chain,
     "flow": flow,
+    "boundary": boundary,
+    "too_big": too_big,
     "esp_header": esp_header,
     "natt": nat_traversal,
     **{name: payload_target(kind) for name, kind in PAYLOADS.items()},
@@ -141,6 +167,12 @@ SEEDS: dict[str, list[bytes]] = {
     "message": list(samples.MESSAGES),
     "chain": [bytes([first]) + rest for first, rest in map(build_chain, samples.CHAINS)],
     "flow": [bytes.fromhex(packet) for packet in _IP_PACKETS],
+    "boundary": [b"\3" + bytes.fromhex(packet) for packet in _IP_PACKETS],
+    "too_big": [
+        bytes.fromhex("0304f89e00000578" + _IP_PACKETS[0]),
+        bytes.fromhex("0200000000000514" + _IP_PACKETS[2]),
+        probe.build_probe(b"8 octets", 40),
+    ],
     "esp_header": [esp.build_header(0xC0FFEE01, 1) + bytes(32)],
     "natt": [
         natt.KEEPALIVE,
