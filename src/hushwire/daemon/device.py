@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 from hushwire.config.model import Config, IpAddress, IpNetwork
 from hushwire.crypto.aead import CIPHERS
-from hushwire.esp.size import inner_mtu
-from hushwire.sa.association import Encap, Encapsulation
+from hushwire.daemon.hosts import on_real_addresses
+from hushwire.esp.size import inner_mtu, transport_mtu
+from hushwire.sa.association import Encap, Encapsulation, Mode
 from hushwire.system.addresses import add_address
 from hushwire.system.errors import SystemFailureError
 from hushwire.system.routes import add_route, device_mtu
@@ -29,6 +30,8 @@ def open_device(config: Config, endpoints: dict[str, IpAddress]) -> tuple[Tun, i
         for address in config.interface.address:
             add_address(tun.name, address)
         for peer in config.peers:
+            if on_real_addresses(config, peer):
+                continue  # a rule of daemon/hosts.py takes the place of the route
             for network in peer.networks:
                 _refuse_to_swallow(network, endpoints.values())
                 add_route(tun.name, network, _source(config, network))
@@ -69,6 +72,10 @@ def _mtu(config: Config, endpoints: dict[str, IpAddress]) -> int:
             version = endpoint.version
         # NAT detection may still choose UDP, the larger of the two.
         carrier = Encapsulation.ESP if peer.encap is Encap.ESP else Encapsulation.UDP
-        sizes += [inner_mtu(underlay, version, carrier, cipher) for cipher in CIPHERS]
+        if peer.mode is Mode.TRANSPORT:
+            version = peer.networks[0].version
+            sizes += [transport_mtu(underlay, version, carrier, cipher) for cipher in CIPHERS]
+        else:
+            sizes += [inner_mtu(underlay, version, carrier, cipher) for cipher in CIPHERS]
     # Where even this does not fit, the kernel cuts the outer packets into fragments.
     return max(min(sizes), _SMALLEST_INNER_MTU)
