@@ -217,7 +217,6 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                 f':7: {key} = "{later}" in [peer.bob] is not in this version. It has {known} only.',
             )
             for key, later, known in [
-                ("mode", "transport", '"tunnel"'),
                 ("encap", "tcp", '"auto" and "esp" and "udp"'),
             ]
         ),

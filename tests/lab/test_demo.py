@@ -17,11 +17,14 @@ from tests.netns.waiting import wait_until
 LAB = [sys.executable, "-m", "hushwire.cli.main", "lab"]
 
 
+@pytest.mark.parametrize("mode", ["tunnel", "transport"])
 @pytest.mark.parametrize("encap", ["esp", "udp"])
-def test_the_story_is_true(tmp_path: Path, encap: str) -> None:
+def test_the_story_is_true(tmp_path: Path, encap: str, mode: str) -> None:
     pcap = tmp_path / "eve.pcap"
     told = subprocess.run(
-        [*LAB, "demo", "--json", "--encap", encap, "--pcap", pcap], capture_output=True, text=True
+        [*LAB, "demo", "--json", "--mode", mode, "--encap", encap, "--pcap", pcap],
+        capture_output=True,
+        text=True,
     )
     assert told.returncode == 0, told.stdout + told.stderr
     facts = json.loads(told.stdout)
@@ -30,6 +33,10 @@ def test_the_story_is_true(tmp_path: Path, encap: str) -> None:
     assert MESSAGE.encode() in bytes.fromhex(facts["in_clear"]["frame"])
     assert facts["through_tunnel"]["eve_reads_it"] is False
     assert facts["carried_by"] == encap
+    assert facts["agreed_mode"] == mode
+    # In transport mode the packet's own header is what eve sees, unless UDP goes between hosts.
+    own = mode == "transport" and encap == "esp"
+    assert facts["through_tunnel"]["source"] == ("10.0.1.1" if own else "192.168.77.1")
     assert facts["ping"]["received"] == facts["ping"]["sent"] == 10
     assert facts["transfer"]["octets_received"] == TRANSFER_OCTETS
     assert facts["transfer"]["sha256_received"] == facts["transfer"]["sha256_sent"]
@@ -57,6 +64,19 @@ def test_the_story_reads_well_without_a_terminal() -> None:
         "tunnel up",
         "ESP header: SPI and sequence number",
         "10 of 10 came back",
+        "0 packets in clear",
+    ):
+        assert sentence in told.stdout
+
+
+def test_in_transport_mode_it_tells_whose_header_that_is() -> None:
+    told = subprocess.run([*LAB, "demo", "--mode", "transport"], capture_output=True, text=True)
+    assert told.returncode == 0, told.stdout + told.stderr
+    for sentence in (
+        'mode = "transport"',
+        "tunnel up in transport mode",
+        "IP header: from 10.0.1.1 to 10.0.1.2, nothing more",
+        "Transport mode: the packet has kept its own IP header, from 10.0.1.1 to 10.0.1.2.",
         "0 packets in clear",
     ):
         assert sentence in told.stdout

@@ -58,7 +58,7 @@ def _interface_name(name_or_file: str) -> str:
 
 def _text(facts: dict[str, Any]) -> str:
     lines = [
-        f"{facts['interface']}: {', '.join(facts['address'])}, MTU {facts['mtu']}, "
+        f"{facts['interface']}: {', '.join(facts['address']) or 'no address'}, MTU {facts['mtu']}, "
         f"{facts['engine']} engine, {facts['file']}"
     ]
     for peer in facts["peers"]:
@@ -85,6 +85,7 @@ def _peer(peer: dict[str, Any]) -> list[str]:
         carrier = {"esp": "IP protocol 50", "udp": "in UDP 4500"}[peer["encapsulation"]]
         rows += [
             ("ESP", f"{peer['esp_suite']}, {carrier}, in {peer['spi_in']}, out {peer['spi_out']}"),
+            ("mode", peer["mode"]),
             ("carries", f"{', '.join(peer['local'])} <-> {', '.join(peer['remote'])}"),
         ]
     if "packets_in" in peer:

@@ -15,7 +15,7 @@ from ipaddress import (
 from pathlib import Path
 
 from hushwire.crypto.sign import PrivateKey, PublicKey
-from hushwire.sa.association import Encap
+from hushwire.sa.association import Encap, Mode
 from hushwire.sa.identity import Identity
 from hushwire.wire.ike.payloads.sa import Transform
 
@@ -40,18 +40,13 @@ class Start(StrEnum):
     WAIT = "wait"
 
 
-class Mode(StrEnum):
-    """RFC 4301 §3.2."""
-
-    TUNNEL = "tunnel"
-
-
 @dataclass(frozen=True, slots=True)
 class InterfaceConfig:
     """This host's side. `private_key` is there when any peer is known by its public key.
 
     `existing`: the device is there already; it is used with the addresses that it has, and left as
     it was found.
+    `address` may be empty where every peer is in transport mode, on the hosts' real addresses.
     """
 
     name: str
@@ -69,7 +64,8 @@ class PeerConfig:
     `endpoint` is an address, a DNS name as text, or None: wait for the peer. `id` is None where
     any identity will do (the pre-shared key is the proof); `local_id` None means the address that
     the IKE SA has on this side. `ike` and `esp` are proposals in order of preference. `dpd` and
-    `keepalive` are seconds.
+    `keepalive` are seconds. In transport mode `networks` and `local_networks` are one host each;
+    `local_networks` is empty where our own address towards the peer is to be found at the start.
     """
 
     name: str

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 from hushwire.config.model import Config, IpAddress, IpNetwork
 from hushwire.crypto.ciphers import ciphers_of
-from hushwire.esp.size import inner_mtu
-from hushwire.sa.association import Encap, Encapsulation
+from hushwire.daemon.hosts import on_real_addresses
+from hushwire.esp.size import inner_mtu, transport_mtu
+from hushwire.sa.association import Encap, Encapsulation, Mode
 from hushwire.system.addresses import add_address
 from hushwire.system.adopt import adopt_tun
 from hushwire.system.errors import SystemFailureError
@@ -31,6 +32,8 @@ def open_device(config: Config, endpoints: dict[str, IpAddress]) -> tuple[Tun, i
         for address in () if existing else config.interface.address:
             add_address(tun.name, address)
         for peer in config.peers:
+            if on_real_addresses(config, peer):
+                continue  # a rule of daemon/hosts.py takes the place of the route
             for network in peer.networks:
                 _refuse_to_swallow(network, endpoints.values())
                 add_route(tun.name, network, _source(config, network))
@@ -71,9 +74,12 @@ def _mtu(config: Config, endpoints: dict[str, IpAddress]) -> int:
             version = endpoint.version
         # NAT detection may still choose UDP, the larger of the two.
         carrier = Encapsulation.ESP if peer.encap is Encap.ESP else Encapsulation.UDP
+        transport = peer.mode is Mode.TRANSPORT
+        if transport:
+            version = peer.networks[0].version
         # The peer may choose any of what its proposals name.
         sizes += [
-            inner_mtu(underlay, version, carrier, cipher)
+            (transport_mtu if transport else inner_mtu)(underlay, version, carrier, cipher)
             for proposal in peer.esp
             for cipher in ciphers_of(proposal)
         ]

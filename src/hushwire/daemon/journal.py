@@ -12,6 +12,7 @@ from hushwire.explain.outcome import (
     EncapsulationConflict,
     Event,
     Failure,
+    ModeConflict,
     NoProposal,
     PeerMisbehaved,
     PeerNotAuthenticated,
@@ -22,6 +23,7 @@ from hushwire.explain.sentences import tell
 
 _STRANGERS_CAUSE = (
     EncapsulationConflict,
+    ModeConflict,
     NoProposal,
     PeerMisbehaved,
     PeerNotAuthenticated,

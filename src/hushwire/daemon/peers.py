@@ -29,6 +29,7 @@ def ike_peer(config: PeerConfig, private_key: PrivateKey | None, address: IpAddr
         address=address,
         encap=config.encap,
         liveness=config.dpd,
+        mode=config.mode,
     )
 
 

@@ -18,6 +18,7 @@ from hushwire.config.model import Config, IpAddress, PeerConfig, Start
 from hushwire.daemon.control import ControlServer, Facts
 from hushwire.daemon.device import open_device
 from hushwire.daemon.facts import interface_facts
+from hushwire.daemon.hosts import HostRoutes, with_real_addresses
 from hushwire.daemon.journal import Journal
 from hushwire.daemon.peers import destination, ike_peer, longest_prefix, resolve
 from hushwire.daemon.sockets import IKE_PORT, Sockets
@@ -26,7 +27,7 @@ from hushwire.engines.python.engine import PythonEngine
 from hushwire.explain.outcome import Connecting, Event, Failure, Retrying, TunnelUp
 from hushwire.ike.effects import Effect, InstallSa, RemoveSa, Report, Send, SetTimer
 from hushwire.ike.endpoint import Endpoint
-from hushwire.sa.association import Address, Path
+from hushwire.sa.association import Address, ChildSa, Path
 from hushwire.system import datagram
 from hushwire.system.errors import NotPermittedError, SystemFailureError
 from hushwire.system.privileges import missing
@@ -58,6 +59,7 @@ class Service:
         self._sockets: Sockets
         self._engine: Engine
         self._endpoint: Endpoint
+        self._hosts: HostRoutes
         self._mtu = 0
 
     async def run(self) -> Failure | None:
@@ -111,7 +113,8 @@ class Service:
     # Up and down.
 
     async def _open(self, opened: ExitStack) -> None:
-        config = self._config
+        config = self._config = with_real_addresses(self._config)
+        self._peers = {peer.name: peer for peer in config.peers}
         endpoints = await self._known_endpoints()
         self._endpoint = Endpoint(
             [
@@ -125,6 +128,9 @@ class Service:
         opened.callback(self._sockets.close)
         tun, self._mtu = open_device(config, endpoints)
         opened.callback(tun.close)
+        self._hosts = HostRoutes(config, tun)
+        self._hosts.open()
+        opened.callback(self._hosts.close)
         self._engine = PythonEngine()
         self._engine.open(
             Interface(
@@ -133,6 +139,7 @@ class Service:
                 self._sockets.natt,
                 self._sockets.raw,
                 min(peer.keepalive for peer in config.peers),
+                self._sockets.whole,
             )
         )
         opened.callback(self._engine.close)
@@ -144,9 +151,9 @@ class Service:
         for number in (signal.SIGINT, signal.SIGTERM):
             self._loop.add_signal_handler(number, self.stop)
             opened.callback(self._loop.remove_signal_handler, number)
-        addresses = ", ".join(str(address) for address in config.interface.address)
+        addresses = [str(address) for address in config.interface.address]
         self._journal.say(
-            f"{tun.name}: {addresses}, MTU {self._mtu}, "
+            f"{tun.name}: {', '.join(addresses) or 'no address'}, MTU {self._mtu}, "
             f"{self._engine.capabilities().name} engine. Listening on UDP 500 and 4500 and for ESP"
             f"{' on ' + config.interface.underlay if config.interface.underlay else ''}.",
             interface=tun.name,
@@ -275,6 +282,7 @@ class Service:
                     self._send(data, path)
                 case InstallSa(sa):
                     self._engine.install(sa)
+                    self._follow(sa)
                 case RemoveSa(spi):
                     self._engine.remove(spi)
                 case SetTimer(at):
@@ -283,6 +291,12 @@ class Service:
                     self._timer = None if at is None else self._loop.call_at(at, self._due)
                 case Report(event):
                     self._reported(event)
+
+    def _follow(self, sa: ChildSa) -> None:
+        try:
+            self._hosts.follow(sa)
+        except SystemFailureError as error:
+            self._journal.say(f"{sa.peer}: {error}")
 
     def _send(self, data: bytes, path: Path) -> None:
         remote = path.remote.ip

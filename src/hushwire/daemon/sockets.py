@@ -17,6 +17,8 @@ NATT_PORT = 4500
 class Sockets:
     """Opens them all, or none. The engine reads `natt` and `raw`; the daemon reads `ike`.
 
+    `whole` only sends.
+
     Raises `SystemFailureError` and `NotPermittedError`. `device` binds every one of them.
     """
 
@@ -30,6 +32,7 @@ class Sockets:
             self.ike = self._open(lambda f: datagram.open_udp(f, IKE_PORT, device))
             self.natt = self._open(lambda f: datagram.open_udp(f, NATT_PORT, device))
             self.raw = self._open(lambda f: datagram.open_raw_esp(f, device))
+            self.whole = self._open(lambda f: datagram.open_raw_whole(f, device))
         except BaseException:
             self.close()
             raise

@@ -41,7 +41,8 @@ class Interface:
 
     `tun_fd` is non-blocking and carries bare IP packets. `udp` (port 4500) and `raw` (protocol 50)
     hold one socket for each address family, as `system.datagram` opens them. The engine reads all
-    of them; others may send on them.
+    of them; others may send on them. `whole` sends packets that bring their own IP header, one
+    socket for each family: transport mode needs them.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Interface:
     udp: tuple[socket, ...]
     raw: tuple[socket, ...]
     keepalive_seconds: float = 20
+    whole: tuple[socket, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,10 @@ class Drop(StrEnum):
         "selector_mismatch_out",
         "from this host to or from an address that no tunnel carries",
     )
+    REASSEMBLY = (
+        "reassembly",
+        "fragments from this host that never became a whole datagram, as transport mode needs it",
+    )
     SEQUENCE_EXHAUSTED = "sequence_exhausted", "the SA has used all its sequence numbers; rekey"
     OVERSIZED = "oversized", "sealed, but larger than the network's path lets through"
     SEND_FAILED = "send_failed", "sealed, but this host's network refused to send it"

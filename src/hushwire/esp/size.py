@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hushwire.crypto.cipher import Cipher
-from hushwire.esp.padding import TRAILER_OCTETS, alignment
+from hushwire.esp.padding import TRAILER_OCTETS, WORD_OCTETS, alignment
 from hushwire.sa.association import Encapsulation
 from hushwire.wire.esp import ESP_HEADER_OCTETS
 
@@ -24,3 +24,14 @@ def inner_mtu(
         around += _UDP_HEADER_OCTETS
     plaintext = underlay_mtu - around - cipher.iv_octets - cipher.icv_octets
     return plaintext - plaintext % alignment(cipher) - TRAILER_OCTETS
+
+
+def transport_mtu(
+    underlay_mtu: int, version: int, encapsulation: Encapsulation, cipher: Cipher
+) -> int:
+    """The same in transport mode, where the packet, of IP `version`, keeps its own header.
+
+    However long its header is: padding to blocks larger than a word may cost more then.
+    """
+    tunnelled = inner_mtu(underlay_mtu, version, encapsulation, cipher)
+    return tunnelled + _IP_HEADER_OCTETS[version] - (alignment(cipher) - WORD_OCTETS)

@@ -69,6 +69,7 @@ class TunnelUp(Event):
     encapsulation: str
     local: tuple[str, ...]
     remote: tuple[str, ...]
+    mode: str = "tunnel"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +184,18 @@ class SelectorsUnacceptable(Failure):
     our_remote: tuple[str, ...]
     their_local: tuple[str, ...]
     their_remote: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModeConflict(Failure):
+    """One side wants transport mode, the other tunnel mode (RFC 7296 §1.3.1)."""
+
+    ours: str
+    theirs: str
+
+    @property
+    def cause(self) -> Cause:
+        return Cause.NO_PROPOSAL
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,8 +35,9 @@ def _(event: o.Authenticated) -> str:
 @tell.register
 def _(event: o.TunnelUp) -> str:
     carrier = {"esp": "ESP, IP protocol 50", "udp": "ESP in UDP, port 4500"}[event.encapsulation]
+    mode = "" if event.mode == "tunnel" else f" in {event.mode} mode"
     return (
-        f"{event.peer}: tunnel up, {_these(event.local)} <-> {_these(event.remote)}, "
+        f"{event.peer}: tunnel up{mode}, {_these(event.local)} <-> {_these(event.remote)}, "
         f"{event.esp_suite} ({carrier})."
     )
 
@@ -171,6 +172,19 @@ def _(event: o.SelectorsUnacceptable) -> str:
         "and the other way round."
     )
     return "\n".join(lines)
+
+
+@tell.register
+def _(event: o.ModeConflict) -> str:
+    refusal = (
+        "the peer will not do transport mode"
+        if event.theirs == "tunnel"
+        else "the peer does transport mode only"
+    )
+    return (
+        f'{event.peer}: {refusal}: set mode = "{event.ours}" there, '
+        f'or mode = "{event.theirs}" here.'
+    )
 
 
 @tell.register

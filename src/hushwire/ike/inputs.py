@@ -9,7 +9,7 @@ from hushwire.crypto.exchange import Rng
 from hushwire.crypto.sign import PrivateKey, PublicKey
 from hushwire.explain.outcome import Event
 from hushwire.ike.effects import Effect, InstallSa, RemoveSa, Report, Send
-from hushwire.sa.association import ChildSa, Encap, Path
+from hushwire.sa.association import ChildSa, Encap, Mode, Path
 from hushwire.sa.identity import Identity
 from hushwire.wire.ike.header import Header
 from hushwire.wire.ike.message import Message
@@ -53,6 +53,7 @@ class Peer:
     encap: Encap = Encap.AUTO
     liveness: float = 20.0
     replay_window: int = 1024
+    mode: Mode = Mode.TUNNEL
 
     def own_id(self, path: Path) -> Identity:
         """What we say that we are, on this path."""

@@ -227,6 +227,7 @@ class Session:
                 made.encapsulation.value,
                 local,
                 remote,
+                made.mode.value,
             )
         )
 

@@ -30,7 +30,7 @@ _USE = f"""
 _COLOURS = {ALICE.name: 35, BOB.name: 34, EVE: 31}
 
 
-def up(encap: str) -> str:
+def up(encap: str, mode: str) -> str:
     """Make it, with the tunnel up; returns what to tell.
 
     Raises as `World.begin`, and `LabError`.
@@ -44,7 +44,7 @@ def up(encap: str) -> str:
     try:
         _remember(state, world)
         network = Topology(world)
-        ends = tunnel.configure(network, encap)
+        ends = tunnel.configure(network, encap, mode)
         for end in ends:
             tunnel.run_lasting(network, end)
         for end in ends:

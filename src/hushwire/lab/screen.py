@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 
 from rich.console import Console
 from rich.text import Text
@@ -13,6 +14,7 @@ _READABLE = "bold white on red"
 _SPI = "yellow"
 _SEALED = "green"
 _LABELS = {"alice": "bold magenta", "bob": "bold blue", "eve": "bold red"}
+_INSIDE = {"tunnel": "inner addresses", "transport": "the protocol"}
 _LABEL_WIDTH = max(map(len, _LABELS))
 
 
@@ -81,15 +83,17 @@ def clear_parts(frame: bytes, message: bytes) -> list[Part]:
     ]
 
 
-def sealed_parts(frame: bytes) -> list[Part]:
-    """Of a frame with ESP over IPv4, or over UDP over IPv4."""
+def sealed_parts(frame: bytes, mode: str) -> list[Part]:
+    """Of a frame with ESP over IPv4, or over UDP over IPv4, in tunnel or transport mode."""
     udp = frame[14 + 9] == 17
     esp = 14 + (frame[14] & 0x0F) * 4 + (8 if udp else 0)
     between = "IP and UDP headers" if udp else "IP header"
+    source = IPv4Address(frame[14 + 12 : 14 + 16])
+    destination = IPv4Address(frame[14 + 16 : 14 + 20])
     return [
-        Part(14, esp, _HEADER, f"{between}: the two hosts, nothing more"),
+        Part(14, esp, _HEADER, f"{between}: from {source} to {destination}, nothing more"),
         Part(esp, esp + 8, _SPI, "ESP header: SPI and sequence number"),
-        Part(esp + 8, len(frame), _SEALED, "sealed: inner addresses, ports and the message"),
+        Part(esp + 8, len(frame), _SEALED, f"sealed: {_INSIDE[mode]}, ports and the message"),
     ]
 
 

@@ -25,11 +25,15 @@ from hushwire.engines.base import (
 )
 from hushwire.engines.python.events import EventQueue
 from hushwire.engines.python.table import Table, Tunnel
+from hushwire.esp import transport
+from hushwire.esp.reassembly import Reassembly
 from hushwire.sa.association import Address, Encapsulation, Path
 from hushwire.system import datagram
 from hushwire.wire import natt
 from hushwire.wire.errors import WireError
 from hushwire.wire.esp import parse_header
+from hushwire.wire.fragments import cut
+from hushwire.wire.front import Front
 from hushwire.wire.ip import Flow, parse_flow
 
 BATCH = 64
@@ -70,6 +74,8 @@ class Pump:
         self._interface = interface
         self._udp = {sock.family: sock for sock in interface.udp}
         self._raw = {sock.family: sock for sock in interface.raw}
+        self._whole = {sock.family: sock for sock in interface.whole}
+        self._reassembly = Reassembly()
         self._next_acquire = 0.0
         self._next_keepalive = 0.0
         self._stopping = False
@@ -119,23 +125,77 @@ class Pump:
         except WireError:
             self.drops[Drop.NOT_IP] += 1
             return
-        table = self.table
-        tunnel = table.outbound(flow)
+        if self.table.pairs and flow[:3] in self.table.pairs:
+            self._outward_whole(packet)
+            return
+        tunnel = self._tunnel(flow)
         if tunnel is None:
-            self.drops[Drop.SELECTOR_MISMATCH_OUT if table else Drop.NO_SA] += 1
-            self._acquire(flow)
             return
         try:
             sealed = tunnel.outbound.seal(packet)
         except EspDropError as error:
             self.drops[error.drop] += 1
             return
+        self._sent(tunnel, packet, self._send(tunnel, sealed))
+
+    def _outward_whole(self, packet: bytes) -> None:
+        """In transport mode the packet keeps its IP header, and must be a whole datagram."""
+        try:
+            whole = self._reassembly.add(packet, time.monotonic())
+            self.drops[Drop.REASSEMBLY] = self._reassembly.lost
+            tunnel = None if whole is None else self._tunnel(parse_flow(whole.packet))
+        except WireError:
+            self.drops[Drop.NOT_IP] += 1
+            return
+        if whole is None or tunnel is None:
+            return
+        try:
+            if tunnel.front is None:
+                sent = self._send(tunnel, tunnel.outbound.seal(whole.packet))
+            elif tunnel.route[0] is Encapsulation.ESP:
+                sealed = transport.seal(tunnel.outbound, whole.packet)
+                # What came in fragments leaves in fragments that fit where those did.
+                most = whole.largest if len(packet) < len(whole.packet) else len(sealed)
+                sent = self._send_whole(tunnel, cut(sealed, most, whole.identification))
+            else:
+                sent = self._send(tunnel, transport.seal_bare(tunnel.outbound, whole.packet))
+        except EspDropError as error:
+            self.drops[error.drop] += 1
+        except WireError:
+            self.drops[Drop.OVERSIZED] += 1
+        else:
+            self._sent(tunnel, whole.packet, sent)
+
+    def _tunnel(self, flow: Flow) -> Tunnel | None:
+        """The one that carries the flow; where there is none, the packet is dropped."""
+        table = self.table
+        tunnel = table.outbound(flow)
+        if tunnel is None:
+            self.drops[Drop.SELECTOR_MISMATCH_OUT if table else Drop.NO_SA] += 1
+            self._acquire(flow)
+        return tunnel
+
+    def _sent(self, tunnel: Tunnel, packet: bytes, sent: bool) -> None:
         if tunnel.outbound.near_end and not tunnel.near_end_told:
             tunnel.near_end_told = True
             self._events.put(SequenceNearEnd(tunnel.child.inbound_spi))
-        if self._send(tunnel, sealed):
+        if sent:
             tunnel.packets_out += 1
             tunnel.bytes_out += len(packet)
+
+    def _send_whole(self, tunnel: Tunnel, pieces: list[bytes]) -> bool:
+        tunnel.last_out = time.monotonic()
+        sock = self._whole.get(_FAMILIES[pieces[0][0] >> 4])
+        if sock is None:
+            self.drops[Drop.SEND_FAILED] += 1
+            return False
+        try:
+            for piece in pieces:
+                datagram.send_whole(sock, piece)
+        except OSError as error:
+            self._send_failed(error)
+            return False
+        return True
 
     def _send(self, tunnel: Tunnel, data: bytes) -> bool:
         encapsulation, path = tunnel.route
@@ -151,10 +211,13 @@ class Pump:
             else:
                 datagram.send_esp(sock, data, path)
         except OSError as error:
-            too_large = error.errno == errno.EMSGSIZE
-            self.drops[Drop.OVERSIZED if too_large else Drop.SEND_FAILED] += 1
+            self._send_failed(error)
             return False
         return True
+
+    def _send_failed(self, error: OSError) -> None:
+        too_large = error.errno == errno.EMSGSIZE
+        self.drops[Drop.OVERSIZED if too_large else Drop.SEND_FAILED] += 1
 
     def _acquire(self, flow: Flow) -> None:
         now = time.monotonic()
@@ -187,13 +250,18 @@ class Pump:
 
     # From the wire to this host (RFC 4301 §5.2, RFC 4303 §3.4).
 
-    def _inward(self, packet: bytes) -> None:
+    def _inward(self, packet: bytes, own: Front | None = None) -> None:
+        """An ESP packet; `own` is the IP header that it came under, if it has no other."""
         try:
             table = self.table
             tunnel = table.inbound(parse_header(packet).spi)
             if tunnel is None:
                 raise EspDropError(Drop.UNKNOWN_SPI)
-            inner = tunnel.inbound.open(packet).inner
+            if tunnel.front is None:
+                inner = tunnel.inbound.open(packet).inner
+            else:
+                own, rewritten = own or tunnel.front, tunnel.child.rewritten
+                inner = transport.open_packet(tunnel.inbound, packet, own, rewritten=rewritten)
             if not table.belongs(tunnel, inner):
                 raise EspDropError(Drop.SELECTOR_MISMATCH_IN)
         except WireError:
@@ -262,13 +330,14 @@ class Pump:
     def _read_raw(self, sock: socket.socket) -> None:
         for _ in range(BATCH):
             try:
-                got = datagram.receive_esp(sock)
+                got = datagram.receive_esp_whole(sock)
             except OSError as error:
                 self._receive_failed(error)
                 return
             if got is None:
                 return
-            self._inward(got[0])
+            own, packet = got
+            self._inward(packet, own)
 
     def _receive_failed(self, error: OSError) -> None:
         if error.errno not in _NETWORK_TROUBLE:
