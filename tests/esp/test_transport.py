@@ -16,7 +16,6 @@ from scapy.layers.inet6 import (
     IPv6ExtHdrRouting,
     PadN,
 )
-from scapy.layers.ipsec import ESP, SecurityAssociation
 from scapy.packet import Packet, Raw
 
 from hushwire.crypto.cipher import Cipher
@@ -24,7 +23,7 @@ from hushwire.crypto.ciphers import CIPHERS
 from hushwire.esp import transport
 from hushwire.esp.drops import Drop, EspDropError
 from hushwire.esp.open import InboundSa
-from hushwire.esp.padding import pad
+from hushwire.esp.padding import alignment, pad
 from hushwire.esp.seal import OutboundSa
 from hushwire.esp.size import transport_mtu
 from hushwire.sa.association import ChildSa, Encapsulation, Mode
@@ -32,7 +31,7 @@ from hushwire.sa.selectors import from_network
 from hushwire.wire.errors import WireError
 from hushwire.wire.front import Front, join, split
 from tests.esp.packets import inner, seal_raw
-from tests.esp.test_scapy import SCAPY_NAMES
+from tests.esp.test_scapy import oracle
 from tests.sa.pairs import mirror, pair
 
 HOP = IPv6ExtHdrHopByHop(options=[PadN(optdata=b"\0" * 4)])
@@ -69,18 +68,6 @@ def hosts(
         remote_selectors=(from_network(ip_network(other)),),
     )
     return of_alice, mirror(of_alice, "alice")
-
-
-def oracle(child: ChildSa) -> SecurityAssociation:
-    """Scapy's SA for the direction in which `child` sends."""
-    return SecurityAssociation(
-        ESP,
-        spi=child.outbound_spi,
-        crypt_algo=SCAPY_NAMES[child.suite.cipher.id],
-        crypt_key=child.outbound_key,
-        auth_algo="NULL",
-        esn_en=child.suite.esn,
-    )
 
 
 def opened(bob: ChildSa, wire: bytes) -> bytes:
@@ -252,12 +239,14 @@ def test_the_largest_packet_fits_and_a_larger_one_does_not(cipher: Cipher, packe
     own, _ = split(bytes(packet))
     largest = transport_mtu(1500, packet.version, Encapsulation.ESP, cipher)
     sizes = []
-    for octets in (largest, largest + 1):
+    # Blocks larger than a word may leave a little unused, whatever the length of the own header.
+    unused = 2 * (alignment(cipher) - 4)
+    for octets in (largest, largest + 1 + unused):
         whole = join_to(own, octets)
         sizes.append(len(transport.seal(OutboundSa(alice), whole)))
     assert sizes[0] <= 1500 < sizes[1]
     over_udp = transport_mtu(1500, packet.version, Encapsulation.UDP, cipher)
-    assert largest - 8 - 4 <= over_udp < largest
+    assert largest - 8 - alignment(cipher) <= over_udp < largest
 
 
 def join_to(own: Front, octets: int) -> bytes:

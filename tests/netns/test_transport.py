@@ -319,6 +319,24 @@ def test_two_modes_do_not_meet_and_both_sides_say_why(
     wait_until(lambda: bob.tunnel()["state"] == "waiting", "end of the IKE SA")
 
 
+@USES
+def test_from_another_address_of_ours_the_peer_is_not_reached_in_clear(
+    topology: Topology, use: str
+) -> None:
+    alice, bob = hosts(topology, use, 4, bob_waits=True)
+    topology.ip(f"address add 192.168.77.11/24 dev {WIRE}", host="alice")
+    recorder = Recorder(topology)
+    both_up(alice, bob, at_once=False)
+    there = str(target(use, BOB, 4))
+    lost = topology.run(
+        "alice", ["ping", "-c", "1", "-W", "1", "-I", "192.168.77.11", there], check=False
+    )
+    assert "100% packet loss" in lost.stdout
+    assert alice.drops("selector_mismatch_out") == 1
+    recorder.stop()
+    assert tally(read(recorder.file))[Kind.CLEAR] == 0
+
+
 def test_a_peer_that_waits_needs_no_endpoint(topology: Topology) -> None:
     alice, bob = sides(topology)
     write(alice, "own", 4)

@@ -11,6 +11,7 @@ from hushwire.explain.outcome import (
     ClosedByPeer,
     Failure,
     ModeConflict,
+    NoProposal,
     PeerMisbehaved,
     SelectorsUnacceptable,
     TunnelUp,
@@ -21,7 +22,7 @@ from hushwire.sa.association import Address, Encap, Encapsulation, Mode, Path
 from hushwire.sa.selectors import from_network
 from hushwire.wire.ike.payloads.notify import Notify
 from hushwire.wire.registry import NotifyType
-from tests.sim.network import ADDRESSES, Host, Network, assert_one_tunnel, peer
+from tests.sim.network import ADDRESSES, Host, Network, assert_one_tunnel, esp, peer
 
 TRANSPORT: dict[str, object] = {"mode": Mode.TRANSPORT}
 
@@ -113,7 +114,18 @@ def test_other_hosts_than_those_configured_are_refused() -> None:
     )
     for host in (alice, bob):
         assert len(host.saw(SelectorsUnacceptable)) == 1
+    # Some responders refuse the mode in this way: who asked for it is told of both causes.
+    hint = "the peer will not do transport mode"
+    assert hint in tell(alice.saw(SelectorsUnacceptable)[0])
+    assert hint not in tell(bob.saw(SelectorsUnacceptable)[0])
     assert_nothing_left(alice, bob)
+
+
+def test_other_proposals_are_refused_and_the_mode_is_named_as_the_other_cause() -> None:
+    alice, bob = talk(TRANSPORT, {**TRANSPORT, "esp_proposals": esp("chacha20poly1305")})
+    hint = "the peer will not do transport mode"
+    assert hint in tell(alice.saw(NoProposal)[0])
+    assert hint not in tell(bob.saw(NoProposal)[0])
 
 
 def test_a_peer_that_confirms_what_was_not_asked_for_is_told_off(

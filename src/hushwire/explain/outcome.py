@@ -111,12 +111,16 @@ class PeerSilent(Failure):
 
 @dataclass(frozen=True, slots=True)
 class NoProposal(Failure):
-    """No suite in common. `theirs` is empty when the peer did not say what it would take."""
+    """No suite in common. `theirs` is empty when the peer did not say what it would take.
+
+    `transport`: we asked for transport mode, and some peers refuse that in this way.
+    """
 
     protocol: str  # "IKE" or "ESP"
     ours: tuple[str, ...]
     theirs: tuple[str, ...]
     refused_by_us: bool
+    transport: bool = False
 
     @property
     def cause(self) -> Cause:
@@ -178,12 +182,14 @@ class SelectorsUnacceptable(Failure):
     """The traffic selectors of the two sides do not overlap (TS_UNACCEPTABLE).
 
     `their_*` are empty when the peer judged: it does not tell what it would have taken.
+    `transport`: we asked for transport mode, and some peers refuse that in this way.
     """
 
     our_local: tuple[str, ...]
     our_remote: tuple[str, ...]
     their_local: tuple[str, ...]
     their_remote: tuple[str, ...]
+    transport: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,7 +104,7 @@ def _(event: o.NoProposal) -> str:
             "    The peer does not tell what it would accept: its own log does. "
             f"Then put that into our file, {key} = [...] under the peer."
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, *_perhaps_the_mode(event.transport)])
 
 
 @tell.register
@@ -171,7 +171,7 @@ def _(event: o.SelectorsUnacceptable) -> str:
         "    Our networks must meet the peer's local_networks (by default its tunnel addresses), "
         "and the other way round."
     )
-    return "\n".join(lines)
+    return "\n".join([*lines, *_perhaps_the_mode(event.transport)])
 
 
 @tell.register
@@ -214,6 +214,12 @@ def _(event: o.PeerMisbehaved) -> str:
 @tell.register
 def _(event: o.Retrying) -> str:
     return f"{event.peer}: trying again in {event.seconds:.0f} s."
+
+
+def _perhaps_the_mode(transport: bool) -> tuple[str, ...]:
+    if not transport:
+        return ()
+    return ('    Or the peer will not do transport mode: set it there, or mode = "tunnel" here.',)
 
 
 def _these(texts: tuple[str, ...]) -> str:

@@ -96,11 +96,19 @@ def accept(
     peer: Peer, secrets: Secrets, payloads: tuple[Payload, ...], inbound_spi: int, path: Path
 ) -> ChildSa:
     """The responder's choice. Raises `NegotiationFailedError` for none, or a false one."""
+    asked = peer.mode is Mode.TRANSPORT
     for notify in every(payloads, Notify):
         if notify.type == NotifyType.NO_PROPOSAL_CHOSEN:
             mode.check_hint(peer, payloads)
             raise NegotiationFailedError(
-                NoProposal(peer.name, "ESP", texts(peer.esp_proposals), (), refused_by_us=False)
+                NoProposal(
+                    peer.name,
+                    "ESP",
+                    texts(peer.esp_proposals),
+                    (),
+                    refused_by_us=False,
+                    transport=asked,
+                )
             )
         if notify.type == NotifyType.TS_UNACCEPTABLE:
             raise NegotiationFailedError(
@@ -110,6 +118,7 @@ def accept(
                     our_remote=_texts(peer.remote_selectors),
                     their_local=(),
                     their_remote=(),
+                    transport=asked,
                 )
             )
     sa, tsi, tsr = _essentials(peer, payloads)
