@@ -15,6 +15,7 @@ from ipaddress import IPv4Address, IPv6Address
 from hushwire.sa.association import Address, Path
 from hushwire.system.addresses import device_index, scope_index
 from hushwire.system.errors import NotPermittedError, SystemFailureError
+from hushwire.system.mark import mark_outer
 
 IpAddress = IPv4Address | IPv6Address
 
@@ -140,6 +141,7 @@ def _open(what: str, family: int, kind: int, protocol: int, device: str | None) 
 
 
 def _prepare(sock: socket.socket, device: str | None) -> None:
+    mark_outer(sock)
     # No path MTU discovery on the outer packet: the kernel fragments it where it must, so a
     # smaller link on the way costs speed but never makes a black hole (RFC 4301 §8.1).
     if sock.family == socket.AF_INET:
