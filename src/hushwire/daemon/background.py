@@ -125,14 +125,17 @@ def _end_process(name: str, tell: Tell) -> bool:
     running = _recorded(name, listening)
     if listening is None and running is None:
         return False
-    with suppress(SystemFailureError):  # one that hangs does not answer
+    try:
         control.ask(name, "stop")
+        first = None
+    except SystemFailureError:  # it hangs, or it does not listen yet
+        first = signal.SIGTERM
     if running is None:
         _wait_until_silent(name)
         tell(f"{name}: tunnels closed.")
         return True
     # A signal after the request: do not wait for the peers any longer.
-    if running.ends(_ORDERLY_SECONDS) or running.ends(_FORCED_SECONDS, signal.SIGTERM):
+    if running.ends(_ORDERLY_SECONDS, first) or running.ends(_FORCED_SECONDS, signal.SIGTERM):
         tell(f"{name}: tunnels closed, process {running.pid} has ended.")
         return True
     running.ends(_FORCED_SECONDS, signal.SIGKILL)

@@ -13,6 +13,7 @@ from hushwire.config.model import Config
 from hushwire.daemon import control
 from hushwire.daemon.sockets import IKE_PORT, NATT_PORT
 from hushwire.system import guard, netns, nft, privileges
+from hushwire.system.addresses import device_exists
 from hushwire.system.errors import NotPermittedError, SystemFailureError
 from hushwire.system.ports import Holder, udp_holders
 from hushwire.system.processes import Recorded
@@ -226,7 +227,7 @@ def _dead_devices(configs: list[Config]) -> Iterator[Finding]:
     alive = control.answering()
     for config in configs:
         name = config.interface.name
-        if name not in alive and Path(f"/proc/thread-self/net/dev_snmp6/{name}").exists():
+        if name not in alive and device_exists(name):
             yield Finding(
                 f"device {name}",
                 Verdict.WARNING,
