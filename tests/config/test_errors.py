@@ -21,7 +21,7 @@ from tests.config.files import (
 )
 
 _KEY_LINE = f'public_key = "{BOB.to_text()}"\n'
-_KNOWN = "Known keys: name, address, private_key_file, engine, underlay."
+_KNOWN = "Known keys: name, address, private_key_file, engine, underlay, guard, ipv6."
 
 
 @pytest.fixture(autouse=True)

@@ -25,6 +25,7 @@ class Side:
     other: Resident
     peer: dict[str, str] = field(default_factory=dict)
     address: tuple[str, ...] = ()
+    interface: dict[str, str | bool] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -47,6 +48,7 @@ class Side:
             f'name = "{TUNNEL}"',
             f'address = ["{self.me.tunnel}", "{self.me.tunnel6}"]',
             f'private_key_file = "{self.name}.key"',
+            *(f"{key} = {json.dumps(value)}" for key, value in self.interface.items()),
             f"[peer.{self.other.name}]",
         ]
         lines += [

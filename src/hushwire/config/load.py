@@ -19,6 +19,7 @@ from hushwire.config.model import (
     InterfaceConfig,
     IpAddress,
     IpNetwork,
+    Ipv6,
     PeerConfig,
     Start,
 )
@@ -39,6 +40,8 @@ INTERFACE_KEYS = {
     "private_key_file": '"alice.key"',
     "engine": '"auto"',
     "underlay": '"eth0"',
+    "guard": "false",
+    "ipv6": '"allow"',
 }
 PEER_KEYS = {
     "endpoint": '"192.0.2.1"',
@@ -180,6 +183,8 @@ def _interface(table: Table) -> InterfaceConfig:
         ),
         engine=table.choice("engine", EngineChoice.AUTO, later=("native", "ebpf", "xfrm")),
         underlay=table.parse("underlay", values.device),
+        guard=table.switch("guard", True),
+        ipv6=table.choice("ipv6", Ipv6.BLOCK) if "ipv6" in table.values else None,
     )
 
 

@@ -40,13 +40,21 @@ class Start(StrEnum):
     WAIT = "wait"
 
 
+class Ipv6(StrEnum):
+    """IPv6 that no tunnel carries: dropped, or left to go its own way."""
+
+    BLOCK = "block"
+    ALLOW = "allow"
+
+
 @dataclass(frozen=True, slots=True)
 class InterfaceConfig:
     """This host's side. `private_key` is there when any peer is known by its public key.
 
     `existing`: the device is there already; it is used with the addresses that it has, and left as
-    it was found.
-    `address` may be empty where every peer is in transport mode, on the hosts' real addresses.
+    it was found. `address` may be empty where every peer is in transport mode, on the hosts' real
+    addresses. `guard`: what is for the peers' networks is dropped where it would go beside the
+    tunnel. `ipv6` None means that the guard blocks it where all of IPv4 goes into the tunnel.
     """
 
     name: str
@@ -55,6 +63,8 @@ class InterfaceConfig:
     engine: EngineChoice
     underlay: str | None
     existing: bool = False
+    guard: bool = True
+    ipv6: Ipv6 | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,6 +125,13 @@ class Table:
             nearest(text, known, "It can be", quote),
         )
 
+    def switch(self, key: str, default: bool) -> bool:
+        """true or false."""
+        value = self.values.get(key, default)
+        if not isinstance(value, bool):
+            raise self._wrong_type(key, value, "true or false")
+        return value
+
     def missing(self, key: str) -> ConfigError:
         """A complaint that this table must have `key` and has not."""
         return self.error((), f"{self.name} has no {key}", self._write(key))

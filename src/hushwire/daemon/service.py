@@ -18,13 +18,15 @@ from hushwire.config.model import Config, IpAddress, PeerConfig, Start
 from hushwire.daemon.control import ControlServer, Facts
 from hushwire.daemon.device import open_device
 from hushwire.daemon.facts import interface_facts
+from hushwire.daemon.guarding import Guarding
 from hushwire.daemon.hosts import HostRoutes, with_real_addresses
 from hushwire.daemon.journal import Journal
 from hushwire.daemon.peers import destination, ike_peer, longest_prefix, resolve
 from hushwire.daemon.sockets import IKE_PORT, Sockets
+from hushwire.daemon.startup import Startup
 from hushwire.engines.base import Acquire, Engine, EngineFailure, IkeDatagram, Interface
 from hushwire.engines.python.engine import PythonEngine
-from hushwire.explain.outcome import Connecting, Event, Failure, Retrying, TunnelUp
+from hushwire.explain.outcome import Cause, Connecting, Event, Failure, Retrying, TunnelUp
 from hushwire.ike.effects import Effect, InstallSa, RemoveSa, Report, Send, SetTimer
 from hushwire.ike.endpoint import Endpoint
 from hushwire.sa.association import Address, ChildSa, Path
@@ -41,11 +43,16 @@ _DATAGRAMS_AT_ONCE = 64
 class Service:
     """Runs one configuration until it is told to stop; with `once`, until the first end."""
 
-    def __init__(self, config: Config, journal: Journal, *, once: bool = False) -> None:
+    def __init__(
+        self, config: Config, journal: Journal, *, once: bool = False, keep_guard: bool = False
+    ) -> None:
         self._config = config
         self._journal = journal
         self._once = once
+        self._guarding = Guarding(config, journal, keep=keep_guard)
         self._peers = {peer.name: peer for peer in config.peers}
+        self._startup = Startup(self._starting())
+        journal.listener = self._startup.say
         self._retry_after: dict[str, float] = {}
         self._not_before: dict[str, float] = {}
         self._send_errors: dict[IpAddress, str] = {}
@@ -71,15 +78,24 @@ class Service:
             raise NotPermittedError(lacks)
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(self._our_mistake)
-        control = ControlServer(self._config.interface.name, {"status": self.status})
+        control = ControlServer(
+            self._config.interface.name,
+            {"status": self.status, "startup": self._startup.facts, "stop": self._stop_by_control},
+        )
         control.claim()
+        asked = False
         try:
             with ExitStack() as opened:
+                self._end_by_signals(opened)
+                self._guarding.begin()
+                opened.callback(lambda: self._guarding.end(asked=asked))
                 await self._open(opened)
                 await control.open()
+                self._startup.opened()
                 for name in self._starting():
                     self._connect_soon(name, 0.0)
                 await self._stopping.wait()
+                asked = self._broken is None and self._ended_by is None
                 await self._close_tunnels()
         finally:
             await control.close()
@@ -92,6 +108,10 @@ class Service:
     def stop(self) -> None:
         """Tell the peers, take everything down, return from `run`. A second time: at once."""
         self._stopping.set()
+
+    def _stop_by_control(self) -> Facts:
+        self.stop()
+        return {"pid": os.getpid()}
 
     def status(self) -> Facts:
         """What `hushwire status --json` prints."""
@@ -148,9 +168,6 @@ class Service:
             opened.callback(self._loop.remove_reader, sock)
         self._loop.add_reader(self._engine.event_fd, self._engine_events)
         opened.callback(self._loop.remove_reader, self._engine.event_fd)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._loop.add_signal_handler(number, self.stop)
-            opened.callback(self._loop.remove_signal_handler, number)
         addresses = [str(address) for address in config.interface.address]
         self._journal.say(
             f"{tun.name}: {', '.join(addresses) or 'no address'}, MTU {self._mtu}, "
@@ -166,6 +183,11 @@ class Service:
             names = [peer.name for peer in config.peers if peer.start is start]
             if names:
                 self._journal.say(sentence.format(", ".join(names)))
+
+    def _end_by_signals(self, opened: ExitStack) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._loop.add_signal_handler(number, self.stop)
+            opened.callback(self._loop.remove_signal_handler, number)
 
     async def _close_tunnels(self) -> None:
         """Tell every peer; as long as `Limits.close_seconds`, or until a second signal."""
@@ -205,6 +227,7 @@ class Service:
             local = source_address(remote, self._config.interface.underlay)
         except (OSError, SystemFailureError) as error:
             self._journal.say(f"{peer.name}: {peer.endpoint} cannot be reached now: {error}")
+            self._startup.failed(peer.name, Cause.NOT_REACHED)
             if self._once:
                 self._broken = SystemFailureError(
                     f"peer {peer.name}", str(error), "Is the network up, and the endpoint right?"
@@ -318,7 +341,10 @@ class Service:
             return
         if isinstance(event, TunnelUp):
             self._retry_after.pop(event.peer, None)
+            self._guarding.tunnel_up()
+            self._startup.up(event.peer)
         elif isinstance(event, Failure) and not self._stopping.is_set():
+            self._startup.failed(event.peer, event.cause)
             if self._once:
                 self._ended_by = event
                 self.stop()

@@ -1,0 +1,78 @@
+"""When the guard of an interface goes up, and by whose wish it goes away.
+
+It goes up before anything else, and away when somebody asks for that: Ctrl-C or SIGTERM for a
+`run` in the foreground, `hushwire down` for everything. Whatever ends otherwise, after its tunnel
+was up once, leaves it standing; what fails before that leaves things as it found them.
+"""
+
+from __future__ import annotations
+
+from hushwire.config.model import Config
+from hushwire.daemon.journal import Journal
+from hushwire.system import guard
+from hushwire.system.errors import NotPermittedError, SystemFailureError
+
+
+class Guarding:
+    """The guard of one running interface. With `keep`, it only goes up."""
+
+    def __init__(self, config: Config, journal: Journal, *, keep: bool) -> None:
+        self._name = config.interface.name
+        self._wanted = guard.plan(config) if config.interface.guard else None
+        self._journal = journal
+        self._keep = keep
+        self._before: str | None = None
+        self._needed = False
+
+    def begin(self) -> None:
+        """Raises `SystemFailureError` and `NotPermittedError`; then the guard is as it was."""
+        if self._wanted is None:
+            return
+        try:
+            self._before = guard.saved(self._name)
+            guard.install(self._wanted)
+        except SystemFailureError as error:
+            raise SystemFailureError(
+                "the guard that keeps traffic from leaving in clear",
+                error.why,
+                f"{error.cure} Or do without it: guard = false in [interface].",
+            ) from error
+        self._journal.say(
+            f"{self._name}: guard up. Traffic for {_these(self._wanted)} leaves through "
+            f"{self._name}, sealed, or not at all."
+        )
+
+    def tunnel_up(self) -> None:
+        """From now on somebody relies on it."""
+        self._needed = True
+
+    def end(self, *, asked: bool) -> None:
+        """After the device is closed. `asked`: it was somebody's wish that this ends."""
+        if self._wanted is None:
+            return
+        try:
+            self._end(asked)
+        except (SystemFailureError, NotPermittedError) as error:
+            self._journal.say(f"{self._name}: the guard could not be changed. {error}")
+
+    def _end(self, asked: bool) -> None:
+        if asked and not self._keep:
+            guard.remove(self._name)
+        elif not self._keep and not self._needed:
+            if self._before is None:
+                guard.remove(self._name)
+            else:
+                guard.restore(self._before, self._name)
+                self._tell_that_it_stays()
+        else:
+            self._tell_that_it_stays()
+
+    def _tell_that_it_stays(self) -> None:
+        self._journal.say(
+            f"{self._name}: the guard stays, so nothing leaves in clear. "
+            f"`hushwire down {self._name}` removes it."
+        )
+
+
+def _these(plan: guard.Plan) -> str:
+    return ", ".join(str(network) for network in plan.networks)
