@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
-from hushwire.wire import esp, ip, natt
+from hushwire.esp.reassembly import Reassembly
+from hushwire.wire import esp, front, ip, natt
 from hushwire.wire.errors import WireError
+from hushwire.wire.fragments import cut
 from hushwire.wire.ike.message import Message, Payload, build_chain, build_plain, parse_chain
 from hushwire.wire.ike.payloads.authentication import Authentication
 from hushwire.wire.ike.payloads.certificate import Certificate, CertificateRequest
@@ -88,6 +90,19 @@ def flow(data: bytes) -> None:
         assert ip.parse_flow(data[:end]) == parsed
 
 
+def fragments(data: bytes) -> None:
+    """The same in transport mode: split, cut into fragments, and whole again."""
+    with suppress(WireError):
+        own, rest = front.split(data)
+        assert data.startswith(own.octets + rest)
+        Reassembly().add(data, 0.0)
+        packet = front.join(own, 253, rest)
+        reassembly = Reassembly()
+        pieces = [reassembly.add(piece, 0.0) for piece in cut(packet, len(packet) // 2, 1)]
+        assert pieces[-1] is not None
+        assert front.split(pieces[-1].packet)[1] == rest
+
+
 def esp_header(data: bytes) -> None:
     """An ESP packet."""
     with suppress(WireError):
@@ -131,6 +146,7 @@ TARGETS: dict[str, Target] = {
     "message": message,
     "chain": chain,
     "flow": flow,
+    "fragments": fragments,
     "esp_header": esp_header,
     "natt": nat_traversal,
     **{name: payload_target(kind) for name, kind in PAYLOADS.items()},
@@ -141,6 +157,7 @@ SEEDS: dict[str, list[bytes]] = {
     "message": list(samples.MESSAGES),
     "chain": [bytes([first]) + rest for first, rest in map(build_chain, samples.CHAINS)],
     "flow": [bytes.fromhex(packet) for packet in _IP_PACKETS],
+    "fragments": [bytes.fromhex(packet) for packet in _IP_PACKETS],
     "esp_header": [esp.build_header(0xC0FFEE01, 1) + bytes(32)],
     "natt": [
         natt.KEEPALIVE,
