@@ -253,6 +253,12 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (
             "endpoint",
+            'copy_dscp = "yes"\nendpoint',
+            ":7: copy_dscp in [peer.bob] must be true or false, without quotes, not text. "
+            "Write for example: copy_dscp = true",
+        ),
+        (
+            "endpoint",
             'keepalive = "0s"\nendpoint',
             ":7: keepalive in [peer.bob]: a duration of zero is not possible. "
             'Write "20s", "5m" or "1h".',

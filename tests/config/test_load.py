@@ -43,6 +43,7 @@ def test_ten_lines_are_a_whole_configuration() -> None:
     assert bob.ike == tuple(parse_proposal(text, ProtocolId.IKE) for text in DEFAULT_IKE)
     assert bob.esp == tuple(parse_proposal(text, ProtocolId.ESP) for text in DEFAULT_ESP)
     assert (bob.dpd, bob.keepalive) == (20.0, 20.0)
+    assert bob.copy_dscp is False
 
 
 def test_every_key_can_be_given() -> None:
@@ -66,6 +67,7 @@ def test_every_key_can_be_given() -> None:
         esp = ["aes256gcm16-esn", "chacha20poly1305"]
         dpd = "5m"
         keepalive = "1h"
+        copy_dscp = true
         """,
         "hw7.toml",
     )
@@ -82,6 +84,7 @@ def test_every_key_can_be_given() -> None:
     assert bob.ike == (parse_proposal("aes256gcm16-prfsha384-x25519", ProtocolId.IKE),)
     assert len(bob.esp) == 2
     assert (bob.dpd, bob.keepalive) == (300.0, 3600.0)
+    assert bob.copy_dscp is True
 
 
 def test_without_an_endpoint_the_peer_is_waited_for() -> None:

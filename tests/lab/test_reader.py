@@ -23,6 +23,7 @@ from scapy.utils import wrpcap
 
 from hushwire.lab.reader import Frame, Kind, holding, read, since, tally
 from hushwire.lab.talk import BOOKMARK_ETHERTYPE
+from hushwire.wire.ike.probe import build_probe
 
 V4 = IP(src="192.168.77.1", dst="192.168.77.2")
 V6 = IPv6(src="fd00:77::1", dst="fd00:77::2")
@@ -68,6 +69,11 @@ def _natt(payload: bytes) -> Packet:
         (V4 / _natt(bytes(4) + b"the key is under the mat, really"), Kind.CLEAR),
         (V4 / UDP(sport=500, dport=500) / Raw(IKE_MESSAGE), Kind.IKE),
         (V4 / UDP(sport=40000, dport=500) / Raw(IKE_MESSAGE), Kind.IKE),
+        (V4 / UDP(sport=500, dport=500) / Raw(build_probe(b"8 octets", 1472)), Kind.IKE),
+        (
+            V4 / UDP(sport=500, dport=500) / Raw(build_probe(b"8 octets", 99)[:-1] + b"x"),
+            Kind.CLEAR,
+        ),
         (V4 / UDP(sport=500, dport=500) / Raw(b"the key is under the mat, really"), Kind.CLEAR),
         (V4 / ICMP(type=3, code=3) / V4 / UDP(dport=500) / Raw(IKE_MESSAGE), Kind.ICMP_ERROR),
         (V4 / ICMP(type=3, code=4) / V4 / SEALED, Kind.ICMP_ERROR),

@@ -35,9 +35,9 @@ class Side:
     def file(self) -> Path:
         return FILES / self.name / f"{TUNNEL}.toml"
 
-    def write(self, **peer: str | Sequence[str] | None) -> Side:
+    def write(self, **peer: str | bool | Sequence[str] | None) -> Side:
         """The configuration file; `peer` are keys of [peer.X], None leaves a default one out."""
-        settings: dict[str, str | Sequence[str] | None] = {
+        settings: dict[str, str | bool | Sequence[str] | None] = {
             "endpoint": str(self.other.underlay),
             "networks": [f"{self.other.tunnel.ip}/32", f"{self.other.tunnel6.ip}/128"],
             **self.peer,

@@ -124,6 +124,8 @@ def _peer(peer: dict[str, Any]) -> list[str]:
             ("mode", peer["mode"]),
             ("carries", f"{', '.join(peer['local'])} <-> {', '.join(peer['remote'])}"),
         ]
+    if peer.get("path_mtu"):
+        rows.append(("path", f"{peer['path_mtu']} octets in one piece"))
     if "packets_in" in peer:
         last = peer["last_in"]
         heard = "nothing heard yet" if last is None else f"last heard {_duration(last)} ago"

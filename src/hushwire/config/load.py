@@ -58,6 +58,7 @@ PEER_KEYS = {
     "esp": '["aes256gcm16-esn"]',
     "dpd": '"20s"',
     "keepalive": '"20s"',
+    "copy_dscp": "true",
 }
 _LATER_KEYS = frozenset({"ca_file", "rekey_after", "rekey_bytes"})
 
@@ -228,6 +229,7 @@ def _peer(table: Table, interface: InterfaceConfig) -> PeerConfig:
         or tuple(values.esp_proposal(text) for text in DEFAULT_ESP),
         dpd=table.parse("dpd", values.duration) or _DEFAULT_SECONDS,
         keepalive=table.parse("keepalive", values.duration) or _DEFAULT_SECONDS,
+        copy_dscp=table.switch("copy_dscp", False),
     )
 
 

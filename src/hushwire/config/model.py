@@ -93,6 +93,7 @@ class PeerConfig:
     esp: tuple[Transforms, ...]
     dpd: float
     keepalive: float
+    copy_dscp: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,14 @@ from hushwire.ike.tasks.child import selector_texts
 Facts = dict[str, object]
 
 
-def interface_facts(config: Config, endpoint: Endpoint, counters: Counters, now: float) -> Facts:
-    """Everything that config, protocol and engine know of one interface at this moment."""
+def interface_facts(
+    config: Config,
+    endpoint: Endpoint,
+    counters: Counters,
+    now: float,
+    path_mtus: dict[str, int],
+) -> Facts:
+    """Everything that is known of one interface at this moment; `path_mtus` are by peer."""
     sessions = {view.peer: view for view in endpoint.sessions()}
     return {
         "interface": config.interface.name,
@@ -19,6 +25,7 @@ def interface_facts(config: Config, endpoint: Endpoint, counters: Counters, now:
         "address": [str(address) for address in config.interface.address],
         "peers": [
             _peer_facts(peer, sessions.get(peer.name), endpoint, counters, now)
+            | {"path_mtu": path_mtus.get(peer.name)}
             for peer in config.peers
         ],
         "drops": {str(drop): count for drop, count in counters.drops.items()},

@@ -12,6 +12,7 @@ import signal
 import traceback
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from socket import socket
 
 from hushwire.config.model import Config, IpAddress, PeerConfig, Start
@@ -21,6 +22,7 @@ from hushwire.daemon.facts import interface_facts
 from hushwire.daemon.guarding import Guarding
 from hushwire.daemon.hosts import HostRoutes, with_real_addresses
 from hushwire.daemon.journal import Journal
+from hushwire.daemon.pathmtu import PathMtus
 from hushwire.daemon.peers import destination, ike_peer, longest_prefix, resolve
 from hushwire.daemon.sockets import IKE_PORT, Sockets
 from hushwire.daemon.startup import Startup
@@ -67,7 +69,7 @@ class Service:
         self._engine: Engine
         self._endpoint: Endpoint
         self._hosts: HostRoutes
-        self._mtu = 0
+        self._paths: PathMtus
 
     async def run(self) -> Failure | None:
         """Until SIGINT, SIGTERM or `stop`. With `once`: the failure that ended it, if one did.
@@ -115,10 +117,16 @@ class Service:
 
     def status(self) -> Facts:
         """What `hushwire status --json` prints."""
+        paths = self._paths
         facts = interface_facts(
-            self._config, self._endpoint, self._engine.counters(), self._loop.time()
+            self._config,
+            self._endpoint,
+            self._engine.counters(),
+            self._loop.time(),
+            paths.by_peer(),
         )
-        return facts | {"engine": self._engine.capabilities().name, "mtu": self._mtu}
+        engine = self._engine.capabilities().name
+        return facts | {"engine": engine, "mtu": paths.mtu, "icmp_ignored": paths.ignored}
 
     def _our_mistake(self, _loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
         """An exception that nobody expected: end in order rather than run on half broken."""
@@ -146,7 +154,7 @@ class Service:
         )
         self._sockets = Sockets(config.interface.underlay)
         opened.callback(self._sockets.close)
-        tun, self._mtu = open_device(config, endpoints)
+        tun, mtu = open_device(config, endpoints)
         opened.callback(tun.close)
         self._hosts = HostRoutes(config, tun)
         self._hosts.open()
@@ -160,9 +168,12 @@ class Service:
                 self._sockets.raw,
                 min(peer.keepalive for peer in config.peers),
                 self._sockets.whole,
+                self._sockets.fragmenter,
             )
         )
         opened.callback(self._engine.close)
+        self._paths = PathMtus(self._sockets, self._engine, tun, mtu, self._journal)
+        opened.callback(self._paths.close)
         for sock in self._sockets.ike:
             self._loop.add_reader(sock, self._readable, sock)
             opened.callback(self._loop.remove_reader, sock)
@@ -170,11 +181,11 @@ class Service:
         opened.callback(self._loop.remove_reader, self._engine.event_fd)
         addresses = [str(address) for address in config.interface.address]
         self._journal.say(
-            f"{tun.name}: {', '.join(addresses) or 'no address'}, MTU {self._mtu}, "
+            f"{tun.name}: {', '.join(addresses) or 'no address'}, MTU {mtu}, "
             f"{self._engine.capabilities().name} engine. Listening on UDP 500 and 4500 and for ESP"
             f"{' on ' + config.interface.underlay if config.interface.underlay else ''}.",
             interface=tun.name,
-            mtu=self._mtu,
+            mtu=mtu,
         )
         for start, sentence in (
             (Start.WAIT, "Waiting for {} to begin."),
@@ -274,14 +285,12 @@ class Service:
                 return  # an ICMP error that came back for something sent earlier
             if got is None:
                 return
-            data, path = got
-            self._carry_out(self._endpoint.datagram(data, path, self._loop.time()))
+            self._ike(*got)
 
     def _engine_events(self) -> None:
         for event in self._engine.events():
             if isinstance(event, IkeDatagram):
-                now = self._loop.time()
-                self._carry_out(self._endpoint.datagram(event.data, event.path, now))
+                self._ike(event.data, event.path)
             elif isinstance(event, Acquire):
                 self._wanted(destination(event.flow))
             elif isinstance(event, EngineFailure):
@@ -289,6 +298,10 @@ class Service:
                     "the packet engine", f"it stopped: {event.error}", "Please report this."
                 )
                 self.stop()
+
+    def _ike(self, data: bytes, path: Path) -> None:
+        if not self._paths.answered(data, path):
+            self._carry_out(self._endpoint.datagram(data, path, self._loop.time()))
 
     def _due(self) -> None:
         for spi, used in self._engine.counters().sas.items():
@@ -304,9 +317,12 @@ class Service:
                 case Send(data, path):
                     self._send(data, path)
                 case InstallSa(sa):
-                    self._engine.install(sa)
-                    self._follow(sa)
+                    child = self._as_configured(sa)
+                    self._engine.install(child)
+                    self._paths.installed(child)
+                    self._follow(child)
                 case RemoveSa(spi):
+                    self._paths.removed(spi)
                     self._engine.remove(spi)
                 case SetTimer(at):
                     if self._timer is not None:
@@ -320,6 +336,10 @@ class Service:
             self._hosts.follow(sa)
         except SystemFailureError as error:
             self._journal.say(f"{sa.peer}: {error}")
+
+    def _as_configured(self, sa: ChildSa) -> ChildSa:
+        """With what concerns this host alone, and was not negotiated."""
+        return replace(sa, copy_dscp=self._peers[sa.peer].copy_dscp)
 
     def _send(self, data: bytes, path: Path) -> None:
         remote = path.remote.ip

@@ -13,6 +13,7 @@ from typing import Protocol
 from hushwire.crypto.cipher import Cipher
 from hushwire.esp.drops import Drop, EspDropError
 from hushwire.sa.association import ChildSa, Encapsulation, Path
+from hushwire.system.fragments import Fragmenter
 from hushwire.wire.ip import Flow
 
 __all__ = [
@@ -42,7 +43,8 @@ class Interface:
     `tun_fd` is non-blocking and carries bare IP packets. `udp` (port 4500) and `raw` (protocol 50)
     hold one socket for each address family, as `system.datagram` opens them. The engine reads all
     of them; others may send on them. `whole` sends packets that bring their own IP header, one
-    socket for each family: transport mode needs them.
+    socket for each family: transport mode needs them. `fragmenter` sends IPv6 packets larger than
+    a path MTU, where the host has IPv6.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Interface:
     raw: tuple[socket, ...]
     keepalive_seconds: float = 20
     whole: tuple[socket, ...] = ()
+    fragmenter: Fragmenter | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +134,15 @@ class Engine(Protocol):
 
     def update(self, inbound_spi: int, path: Path, encapsulation: Encapsulation) -> None:
         """Send on another path from now on. Raises `KeyError` for an SA that is not here."""
+
+    def set_path_mtu(self, inbound_spi: int, mtu: int, whole: int) -> None:
+        """How much the path of this SA takes: octets of an outer packet, IP header included.
+
+        Inner packets that would make more than `mtu` of it are sent back by ICMP or travel in
+        fragments, and TCP learns of it (MSS). Outer IPv6 packets larger than `whole` are fragmented
+        here. Until this is called, everything fits; it is called again after `update`. Raises
+        `KeyError` for an SA that is not here.
+        """
 
     def remove(self, inbound_spi: int) -> None:
         """Forget the SA and its keys. Raises `KeyError` for an SA that is not here."""

@@ -32,6 +32,10 @@ class Drop(StrEnum):
         "selector_mismatch_in",
         "authentic, but from or to an address that this tunnel does not carry",
     )
+    CONGESTED = (
+        "congested",
+        "authentic, but the network marked it as congested, which its sender hears only as a loss",
+    )
     TUN_WRITE_FAILED = (
         "tun_write_failed",
         "opened, but this host did not take it (TUN device down?)",
@@ -46,6 +50,10 @@ class Drop(StrEnum):
     REASSEMBLY = (
         "reassembly",
         "fragments from this host that never became a whole datagram, as transport mode needs it",
+    )
+    TOO_BIG = (
+        "too_big",
+        "from this host, not to be fragmented, too large for the path; its sender has been told",
     )
     SEQUENCE_EXHAUSTED = "sequence_exhausted", "the SA has used all its sequence numbers; rekey"
     OVERSIZED = "oversized", "sealed, but larger than the network's path lets through"

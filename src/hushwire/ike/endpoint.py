@@ -312,7 +312,7 @@ class Endpoint:
 
     def _refuse_version(self, data: bytes, path: Path, turn: Turn) -> None:
         # §2.5: tell the version that we do speak. Octets 19 and 20 to 24 are flags and message ID.
-        turn.drop(IkeDrop.MALFORMED)
+        turn.drop(IkeDrop.OTHER_VERSION)
         if len(data) < HEADER_OCTETS or data[19] & 0x20:
             return
         request = Header(

@@ -101,6 +101,7 @@ class IkeDrop(StrEnum):
     """Every way an IKE datagram can end without an effect on an SA; counted, never logged."""
 
     MALFORMED = "malformed"
+    OTHER_VERSION = "other_version"
     UNKNOWN_SPI = "unknown_spi"
     BAD_ICV = "bad_icv"
     OUTSIDE_WINDOW = "outside_window"

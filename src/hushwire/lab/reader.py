@@ -197,7 +197,14 @@ def _kind_on_natt_port(payload: bytes) -> Kind:
 
 
 def _is_ike(payload: bytes) -> bool:
-    """Version 2 and the right length (RFC 7296 §3.1), or the first fragment of such a message."""
-    if len(payload) < _IKE_HEADER_OCTETS or payload[17] >> 4 != 2:
+    """The right length (RFC 7296 §3.1), or the first fragment of such a message; and version 2.
+
+    Or a higher one with nothing but zeros: a probe of the path's MTU, which is answered by the
+    version that the peer does know (§2.5).
+    """
+    if len(payload) < _IKE_HEADER_OCTETS:
+        return False
+    version = payload[17] >> 4
+    if version != 2 and (version < 2 or any(payload[_IKE_HEADER_OCTETS:])):
         return False
     return int.from_bytes(payload[24:28], "big") >= len(payload)

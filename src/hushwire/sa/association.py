@@ -63,6 +63,7 @@ class ChildSa:
     In transport mode the selectors of each side have one address: the two hosts'. `rewritten` says
     that a NAT changes these on the way, so that checksums inside are to be made anew (RFC 3948
     §3.1.2).
+    `copy_dscp` shows the inner packets' DSCP on the outer ones (RFC 4301 §5.1.2).
     Raises `ValueError` for what no negotiation can lead to.
     """
 
@@ -81,6 +82,7 @@ class ChildSa:
     await_proof: bool = False
     mode: Mode = Mode.TUNNEL
     rewritten: bool = False
+    copy_dscp: bool = False
 
     def __post_init__(self) -> None:
         for spi in (self.inbound_spi, self.outbound_spi):

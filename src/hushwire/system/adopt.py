@@ -27,6 +27,10 @@ class AdoptedTun(Tun):
     found_mtu: int = 0
     found_up: bool = False
 
+    def set_mtu(self, octets: int) -> int:
+        """No larger than it was found: that may have had a reason."""
+        return Tun.set_mtu(self, min(octets, self.found_mtu))
+
     def close(self) -> None:
         if self.fd >= 0:
             with suppress(SystemFailureError, NotPermittedError):  # it may have been removed

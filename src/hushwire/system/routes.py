@@ -111,6 +111,24 @@ def next_hop(remote: IPv4Address | IPv6Address, device: str | None = None) -> Ho
     return Hop(_device_name(index), index, ip_address(gateway) if gateway else None)
 
 
+def link_mtu(remote: IPv4Address | IPv6Address, device: str | None = None) -> int:
+    """The MTU of the device that the route to `remote` goes through, whatever is known of the path.
+
+    Not what the kernel has learned by ICMP, which anybody may have sent. Raises
+    `SystemFailureError` when there is no route.
+    """
+    what = f"way to {remote}"
+    if device is None and isinstance(remote, IPv6Address) and remote.scope_id is not None:
+        index = scope_index(remote)
+    elif device is None:
+        family = socket.AF_INET if remote.version == 4 else socket.AF_INET6
+        bare = str(remote).partition("%")[0]
+        index = ask(what, lambda ip: int(ip.route("get", family=family, dst=bare)[0].get("oif")))
+    else:
+        index = device_index(device)
+    return ask(what, lambda ip: int(ip.get_links(index)[0].get("mtu")))
+
+
 def _towards(remote: IPv4Address | IPv6Address, device: str | None) -> socket.socket:
     family = socket.AF_INET if remote.version == 4 else socket.AF_INET6
     sock = socket.socket(family, socket.SOCK_DGRAM)

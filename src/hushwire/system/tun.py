@@ -39,6 +39,14 @@ class Tun:
     name: str
     index: int
 
+    def set_mtu(self, octets: int) -> int:
+        """The largest IP packet that the kernel gives it; returns what it is then.
+
+        Raises as `open_tun`.
+        """
+        ask(f"MTU of {self.name}", lambda ip: ip.link("set", index=self.index, mtu=octets))
+        return octets
+
     def close(self) -> None:
         """Give the device back; closing twice is no error."""
         if self.fd >= 0:

@@ -37,6 +37,13 @@ class Front(NamedTuple):
     def version(self) -> int:
         return self.octets[0] >> 4
 
+    @property
+    def traffic_class(self) -> int:
+        """DSCP and ECN: IPv4's TOS octet, IPv6's Traffic Class."""
+        if self.version == 4:
+            return self.octets[1]
+        return int.from_bytes(self.octets[:2], "big") >> 4 & 0xFF
+
 
 def split(packet: bytes) -> tuple[Front, bytes]:
     """The front, and all that follows it up to the packet's own total length.

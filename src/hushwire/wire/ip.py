@@ -162,3 +162,16 @@ def _ports(packet: bytes, offset: int, end: int, protocol: int) -> tuple[int | N
         type_and_code = int(_U16.unpack_from(packet, offset)[0])
         return type_and_code, type_and_code
     return None, None
+
+
+def adjusted_checksum(checksum: bytes, before: bytes, after: bytes) -> bytes:
+    """The two octets of a header's checksum after whole 16-bit words of what it covers changed.
+
+    RFC 1624 §3, equation 3: HC' = ~(~HC + ~m + m').
+    """
+    total = 0xFFFF - int.from_bytes(checksum, "big")
+    for offset in range(0, len(before), 2):
+        total += 0xFFFF - _U16.unpack_from(before, offset)[0] + _U16.unpack_from(after, offset)[0]
+    while total > 0xFFFF:
+        total = (total & 0xFFFF) + (total >> 16)
+    return _U16.pack(0xFFFF - total)

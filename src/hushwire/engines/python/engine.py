@@ -7,9 +7,11 @@ import time
 
 from hushwire.crypto.ciphers import CIPHERS
 from hushwire.engines.base import Capabilities, Counters, Event, Interface
+from hushwire.engines.python.boundary import Fit
 from hushwire.engines.python.events import EventQueue
 from hushwire.engines.python.pump import Pump
 from hushwire.engines.python.table import Table, Tunnel
+from hushwire.esp.size import inner_mtu
 from hushwire.sa.association import ChildSa, Encapsulation, Path
 
 
@@ -49,6 +51,14 @@ class PythonEngine:
             pump = self._opened()
             pump.table[inbound_spi].route = (encapsulation, path)
             pump.wake()
+
+    def set_path_mtu(self, inbound_spi: int, mtu: int, whole: int) -> None:
+        with self._lock:
+            tunnel = self._opened().table[inbound_spi]
+            encapsulation, path = tunnel.route
+            version = path.remote.ip.version
+            inner = inner_mtu(mtu, version, encapsulation, tunnel.child.suite.cipher)
+            tunnel.fit = Fit(whole, inner)
 
     def remove(self, inbound_spi: int) -> None:
         with self._lock:

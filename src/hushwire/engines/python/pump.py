@@ -23,12 +23,16 @@ from hushwire.engines.base import (
     Interface,
     SequenceNearEnd,
 )
+from hushwire.engines.python.boundary import ErrorSource
 from hushwire.engines.python.events import EventQueue
 from hushwire.engines.python.table import Table, Tunnel
 from hushwire.esp import transport
+from hushwire.esp.ecn import decapsulated, outer_traffic_class
+from hushwire.esp.mss import clamped
 from hushwire.esp.reassembly import Reassembly
 from hushwire.sa.association import Address, Encapsulation, Path
 from hushwire.system import datagram
+from hushwire.system.fragments import fits
 from hushwire.wire import natt
 from hushwire.wire.errors import WireError
 from hushwire.wire.esp import parse_header
@@ -76,6 +80,7 @@ class Pump:
         self._raw = {sock.family: sock for sock in interface.raw}
         self._whole = {sock.family: sock for sock in interface.whole}
         self._reassembly = Reassembly()
+        self._errors = ErrorSource()
         self._next_acquire = 0.0
         self._next_keepalive = 0.0
         self._stopping = False
@@ -131,12 +136,18 @@ class Pump:
         tunnel = self._tunnel(flow)
         if tunnel is None:
             return
+        if tunnel.fit is not None:
+            if limit := tunnel.fit.refuses(packet):
+                self._send_back(packet, limit)
+                return
+            packet = clamped(packet, tunnel.fit.inner)
         try:
             sealed = tunnel.outbound.seal(packet)
         except EspDropError as error:
             self.drops[error.drop] += 1
             return
-        self._sent(tunnel, packet, self._send(tunnel, sealed))
+        tos = outer_traffic_class(packet, copy_dscp=tunnel.child.copy_dscp)
+        self._sent(tunnel, packet, self._send(tunnel, sealed, tos))
 
     def _outward_whole(self, packet: bytes) -> None:
         """In transport mode the packet keeps its IP header, and must be a whole datagram."""
@@ -197,7 +208,17 @@ class Pump:
             return False
         return True
 
-    def _send(self, tunnel: Tunnel, data: bytes) -> bool:
+    def _send_back(self, packet: bytes, limit: int) -> None:
+        """RFC 4301 §8.2.1: its sender is to send smaller ones."""
+        self.drops[Drop.TOO_BIG] += 1
+        error = self._errors.too_big(packet, limit, time.monotonic())
+        if error is not None:
+            try:
+                os.write(self._interface.tun_fd, error)
+            except OSError:
+                self.drops[Drop.TUN_WRITE_FAILED] += 1
+
+    def _send(self, tunnel: Tunnel, data: bytes, tos: int = 0) -> bool:
         encapsulation, path = tunnel.route
         in_udp = encapsulation is Encapsulation.UDP
         sock = (self._udp if in_udp else self._raw).get(_FAMILIES[path.remote.ip.version])
@@ -206,10 +227,11 @@ class Pump:
             self.drops[Drop.SEND_FAILED] += 1
             return False
         try:
-            if in_udp:
-                datagram.send(sock, data, _natt_path(path))
-            else:
-                datagram.send_esp(sock, data, path)
+            if not self._send_in_fragments(tunnel, data, tos):
+                if in_udp:
+                    datagram.send(sock, data, _natt_path(path), tos)
+                else:
+                    datagram.send_esp(sock, data, path, tos)
         except OSError as error:
             self._send_failed(error)
             return False
@@ -218,6 +240,21 @@ class Pump:
     def _send_failed(self, error: OSError) -> None:
         too_large = error.errno == errno.EMSGSIZE
         self.drops[Drop.OVERSIZED if too_large else Drop.SEND_FAILED] += 1
+
+    def _send_in_fragments(self, tunnel: Tunnel, data: bytes, tos: int) -> bool:
+        """What is larger than an IPv6 path takes; IPv4 routers do that themselves."""
+        encapsulation, path = tunnel.route
+        fragmenter, fit = self._interface.fragmenter, tunnel.fit
+        if fit is None or fragmenter is None or path.remote.ip.version == 4:
+            return False
+        udp = encapsulation is Encapsulation.UDP
+        if fits(len(data) + (8 if udp else 0), fit.outer):
+            return False
+        if udp:
+            fragmenter.send_udp(data, _natt_path(path), fit.outer, tos)
+        else:
+            fragmenter.send_esp(data, path, fit.outer, tos)
+        return True
 
     def _acquire(self, flow: Flow) -> None:
         now = time.monotonic()
@@ -250,7 +287,7 @@ class Pump:
 
     # From the wire to this host (RFC 4301 §5.2, RFC 4303 §3.4).
 
-    def _inward(self, packet: bytes, own: Front | None = None) -> None:
+    def _inward(self, packet: bytes, tos: int = 0, own: Front | None = None) -> None:
         """An ESP packet; `own` is the IP header that it came under, if it has no other."""
         try:
             table = self.table
@@ -272,6 +309,15 @@ class Pump:
             return
         tunnel.proved = True
         tunnel.last_in = time.monotonic()
+        if tunnel.front is None:
+            # In transport mode the packet's own header has had the marks of the way all along.
+            try:
+                inner = decapsulated(inner, tos)
+            except EspDropError as error:
+                self.drops[error.drop] += 1
+                return
+        if tunnel.fit is not None:
+            inner = clamped(inner, tunnel.fit.inner)
         try:
             os.write(self._interface.tun_fd, inner)
         except OSError:
@@ -280,11 +326,11 @@ class Pump:
         tunnel.packets_in += 1
         tunnel.bytes_in += len(inner)
 
-    def _datagram(self, data: bytes, path: Path) -> None:
+    def _datagram(self, data: bytes, path: Path, tos: int = 0) -> None:
         """RFC 3948 §2: what came to port 4500."""
         kind = natt.classify(data)
         if kind is natt.Datagram.ESP:
-            self._inward(data)
+            self._inward(data, tos)
         elif kind is natt.Datagram.IKE:
             message = IkeDatagram(data[len(natt.NON_ESP_MARKER) :], path)
             if not self._events.offer(message):
@@ -319,7 +365,7 @@ class Pump:
     def _read_udp(self, sock: socket.socket) -> None:
         for _ in range(BATCH):
             try:
-                got = datagram.receive(sock)
+                got = datagram.receive_marked(sock)
             except OSError as error:
                 self._receive_failed(error)
                 return
@@ -337,7 +383,7 @@ class Pump:
             if got is None:
                 return
             own, packet = got
-            self._inward(packet, own)
+            self._inward(packet, own.traffic_class, own)
 
     def _receive_failed(self, error: OSError) -> None:
         if error.errno not in _NETWORK_TROUBLE:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import combinations
 
 from hushwire.engines.base import SaCounters
+from hushwire.engines.python.boundary import Fit
 from hushwire.esp.open import InboundSa
 from hushwire.esp.seal import OutboundSa
 from hushwire.esp.transport import front_of
@@ -17,13 +18,14 @@ from hushwire.wire.ip import Flow, parse_flow
 class Tunnel:
     """One installed Child SA and its state.
 
-    The packet thread alone changes it, except `route`, which is replaced as a whole.
+    The packet thread alone changes it, except `route` and `fit`, each replaced as a whole.
     """
 
     __slots__ = (
         "bytes_in",
         "bytes_out",
         "child",
+        "fit",
         "front",
         "inbound",
         "last_in",
@@ -45,6 +47,7 @@ class Tunnel:
         self.route: tuple[Encapsulation, Path] = (child.encapsulation, child.path)
         # Transport mode, inside UDP: the header that inbound packets get back.
         self.front = front_of(child) if child.mode is Mode.TRANSPORT else None
+        self.fit: Fit | None = None  # until the path MTU is told: everything fits
         self.proved = not child.await_proof
         self.near_end_told = False
         self.packets_out = self.bytes_out = self.packets_in = self.bytes_in = 0
