@@ -17,12 +17,12 @@ from tests.netns.tunnels import both_up, ping, sides
 _MARKER = b"the key is under the mat "
 _TALK = [sys.executable, "-m", "hushwire.lab.talk"]
 _UDP_SIZES = Path(__file__).with_name("udp_sizes.py")
-_HOUSEKEEPING = {Kind.ARP, Kind.NEIGHBOUR, Kind.IKE, Kind.KEEPALIVE}
+_HOUSEKEEPING = {Kind.ARP, Kind.NEIGHBOUR}
 
 
 @pytest.mark.parametrize("outer", ["underlay", "underlay6"])
-@pytest.mark.parametrize("encap", ["auto", "esp", "udp"])
-def test_ping_tcp_and_udp_of_every_size_cross_the_wire_as_esp(
+@pytest.mark.parametrize("encap", ["auto", "esp", "udp", "tcp"])
+def test_ping_tcp_and_udp_of_every_size_cross_the_wire_sealed(
     topology: Topology, encap: str, outer: str
 ) -> None:
     alice, bob = sides(topology)
@@ -31,7 +31,7 @@ def test_ping_tcp_and_udp_of_every_size_cross_the_wire_as_esp(
         side.write(encap=encap, endpoint=str(getattr(side.other, outer)), start=start)
     recorder = Recorder(topology)
     both_up(alice, bob, at_once=False)
-    assert alice.tunnel()["encapsulation"] == ("udp" if encap == "udp" else "esp")
+    assert alice.tunnel()["encapsulation"] == ("esp" if encap == "auto" else encap)
 
     for target in (BOB.tunnel.ip, BOB.tunnel6.ip):
         ping(topology, "alice", target, "-p", _MARKER[:16].hex())
@@ -42,8 +42,9 @@ def test_ping_tcp_and_udp_of_every_size_cross_the_wire_as_esp(
     assert recorder.stop() == 0
     frames = read(recorder.file)
     counts = {kind for kind, count in tally(frames).items() if count}
-    assert Kind.ESP in counts
-    assert counts <= _HOUSEKEEPING | {Kind.ESP}
+    sealed = {Kind.TCP} if encap == "tcp" else {Kind.ESP, Kind.IKE, Kind.KEEPALIVE}
+    assert counts & {Kind.ESP, Kind.TCP}
+    assert counts <= _HOUSEKEEPING | sealed
     assert not holding(frames, _MARKER[:16])
 
 

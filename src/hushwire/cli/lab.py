@@ -29,6 +29,7 @@ namespaces and open /dev/net/tun.
   hushwire lab demo                      the story, in ten seconds
   hushwire lab demo --pcap eve.pcap      and what eve has, for Wireshark
   hushwire lab demo --encap udp          the same with ESP in UDP, as behind a NAT
+  hushwire lab demo --encap tcp          the same inside TCP, where UDP does not get through
 
   hushwire lab up                        a lab that stays, the tunnel up
   hushwire lab shell alice               a shell on alice (or bob, or eve)
@@ -92,9 +93,9 @@ def _verb(
 def _add_encap(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--encap",
-        choices=("auto", "esp", "udp"),
+        choices=("auto", "esp", "udp", "tcp"),
         default="auto",
-        help="what carries ESP: IP protocol 50 or UDP port 4500; default: as they agree",
+        help="what carries ESP: IP protocol 50, UDP port 4500 or TCP; default: as they agree",
     )
 
 

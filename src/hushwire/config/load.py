@@ -28,6 +28,7 @@ from hushwire.crypto.suites import DEFAULT_ESP, DEFAULT_IKE
 from hushwire.sa.association import Encap
 from hushwire.sa.identity import Identity
 from hushwire.wire.registry import IdType
+from hushwire.wire.tcpencap import TCP_PORT
 
 FOLDER = Path("/etc/hushwire")
 _DEFAULT_SECONDS = 20.0
@@ -39,6 +40,7 @@ INTERFACE_KEYS = {
     "private_key_file": '"alice.key"',
     "engine": '"auto"',
     "underlay": '"eth0"',
+    "tcp_port": "4500",
 }
 PEER_KEYS = {
     "endpoint": '"192.0.2.1"',
@@ -55,6 +57,7 @@ PEER_KEYS = {
     "esp": '["aes256gcm16-esn"]',
     "dpd": '"20s"',
     "keepalive": '"20s"',
+    "tcp_port": "4500",
 }
 _LATER_KEYS = frozenset({"ca_file", "rekey_after", "rekey_bytes"})
 
@@ -180,6 +183,7 @@ def _interface(table: Table) -> InterfaceConfig:
         ),
         engine=table.choice("engine", EngineChoice.AUTO, later=("native", "ebpf", "xfrm")),
         underlay=table.parse("underlay", values.device),
+        tcp_port=table.port("tcp_port", TCP_PORT),
     )
 
 
@@ -209,7 +213,7 @@ def _peer(table: Table, interface: InterfaceConfig) -> PeerConfig:
         networks=networks,
         local_networks=local_networks,
         mode=table.choice("mode", Mode.TUNNEL, later=("transport",)),
-        encap=table.choice("encap", Encap.AUTO, later=("tcp",)),
+        encap=table.choice("encap", Encap.AUTO),
         start=start,
         ike=table.parse_each("ike", values.ike_proposal)
         or tuple(values.ike_proposal(text) for text in DEFAULT_IKE),
@@ -217,6 +221,7 @@ def _peer(table: Table, interface: InterfaceConfig) -> PeerConfig:
         or tuple(values.esp_proposal(text) for text in DEFAULT_ESP),
         dpd=table.parse("dpd", values.duration) or _DEFAULT_SECONDS,
         keepalive=table.parse("keepalive", values.duration) or _DEFAULT_SECONDS,
+        tcp_port=table.port("tcp_port", TCP_PORT),
     )
 
 

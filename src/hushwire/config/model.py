@@ -50,6 +50,7 @@ class Mode(StrEnum):
 class InterfaceConfig:
     """This host's side. `private_key` is there when any peer is known by its public key.
 
+    `tcp_port` is where it listens for IKE and ESP inside TCP, if any peer may come so.
     `existing`: the device is there already; it is used with the addresses that it has, and left as
     it was found.
     """
@@ -59,6 +60,7 @@ class InterfaceConfig:
     private_key: PrivateKey | None = field(repr=False)
     engine: EngineChoice
     underlay: str | None
+    tcp_port: int
     existing: bool = False
 
 
@@ -69,7 +71,7 @@ class PeerConfig:
     `endpoint` is an address, a DNS name as text, or None: wait for the peer. `id` is None where
     any identity will do (the pre-shared key is the proof); `local_id` None means the address that
     the IKE SA has on this side. `ike` and `esp` are proposals in order of preference. `dpd` and
-    `keepalive` are seconds.
+    `keepalive` are seconds. `tcp_port` is the peer's.
     """
 
     name: str
@@ -87,6 +89,7 @@ class PeerConfig:
     esp: tuple[Transforms, ...]
     dpd: float
     keepalive: float
+    tcp_port: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +99,8 @@ class Config:
     path: Path
     interface: InterfaceConfig
     peers: tuple[PeerConfig, ...]
+
+    @property
+    def listens_in_tcp(self) -> bool:
+        """May any of the peers come inside TCP? It is never negotiated (RFC 9329 §2)."""
+        return any(peer.encap in (Encap.AUTO, Encap.TCP) for peer in self.peers)

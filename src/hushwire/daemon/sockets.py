@@ -1,4 +1,4 @@
-"""The sockets of one interface: IKE on UDP 500 and 4500, ESP as protocol 50, both families."""
+"""The sockets of one interface, both families: UDP 500 and 4500, ESP as protocol 50, TCP."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path as FilePath
 
 from hushwire.sa.association import Path
-from hushwire.system import datagram
+from hushwire.system import datagram, stream
 from hushwire.wire.natt import NON_ESP_MARKER
 
 IKE_PORT = 500
@@ -17,10 +17,11 @@ NATT_PORT = 4500
 class Sockets:
     """Opens them all, or none. The engine reads `natt` and `raw`; the daemon reads `ike`.
 
-    Raises `SystemFailureError` and `NotPermittedError`. `device` binds every one of them.
+    On `listeners` TCP connections come in, on `tcp_port`; None: no TCP. `device` binds every one
+    of them. Raises `SystemFailureError` and `NotPermittedError`.
     """
 
-    def __init__(self, device: str | None) -> None:
+    def __init__(self, device: str | None, tcp_port: int | None = None) -> None:
         # A kernel booted without IPv6 has no such file; then IPv4 is all there is.
         self.families = [socket.AF_INET]
         if FilePath("/proc/net/if_inet6").exists():
@@ -30,6 +31,9 @@ class Sockets:
             self.ike = self._open(lambda f: datagram.open_udp(f, IKE_PORT, device))
             self.natt = self._open(lambda f: datagram.open_udp(f, NATT_PORT, device))
             self.raw = self._open(lambda f: datagram.open_raw_esp(f, device))
+            self.listeners = (
+                self._open(lambda f: stream.open_listener(f, tcp_port, device)) if tcp_port else ()
+            )
         except BaseException:
             self.close()
             raise

@@ -21,9 +21,12 @@ from hushwire.engines.base import (
     EspDropError,
     IkeDatagram,
     Interface,
+    PathMoved,
     SequenceNearEnd,
+    StreamClosed,
 )
 from hushwire.engines.python.events import EventQueue
+from hushwire.engines.python.stream import Stream, Streams
 from hushwire.engines.python.table import Table, Tunnel
 from hushwire.sa.association import Address, Encapsulation, Path
 from hushwire.system import datagram
@@ -75,6 +78,7 @@ class Pump:
         self._stopping = False
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._selector = selectors.DefaultSelector()
+        self.streams = Streams(self._selector, self._message, self._stream_closed)
         try:
             self._register()
         except BaseException:
@@ -108,6 +112,7 @@ class Pump:
 
     def close(self) -> None:
         """After `run` has returned."""
+        self.streams.close()
         self._selector.close()
         os.close(self._wake_fd)
 
@@ -139,6 +144,8 @@ class Pump:
 
     def _send(self, tunnel: Tunnel, data: bytes) -> bool:
         encapsulation, path = tunnel.route
+        if encapsulation is Encapsulation.TCP:
+            return self._send_in_tcp(data, path)
         in_udp = encapsulation is Encapsulation.UDP
         sock = (self._udp if in_udp else self._raw).get(_FAMILIES[path.remote.ip.version])
         tunnel.last_out = time.monotonic()
@@ -155,6 +162,12 @@ class Pump:
             self.drops[Drop.OVERSIZED if too_large else Drop.SEND_FAILED] += 1
             return False
         return True
+
+    def _send_in_tcp(self, data: bytes, path: Path) -> bool:
+        drop = self.streams.send_esp(data, path)
+        if drop is not None:
+            self.drops[drop] += 1
+        return drop is None
 
     def _acquire(self, flow: Flow) -> None:
         now = time.monotonic()
@@ -187,7 +200,8 @@ class Pump:
 
     # From the wire to this host (RFC 4301 §5.2, RFC 4303 §3.4).
 
-    def _inward(self, packet: bytes) -> None:
+    def _inward(self, packet: bytes) -> Tunnel | Drop:
+        """The tunnel by which an authentic packet came, or why it went no further."""
         try:
             table = self.table
             tunnel = table.inbound(parse_header(packet).spi)
@@ -198,19 +212,20 @@ class Pump:
                 raise EspDropError(Drop.SELECTOR_MISMATCH_IN)
         except WireError:
             self.drops[Drop.TRUNCATED] += 1
-            return
+            return Drop.TRUNCATED
         except EspDropError as error:
             self.drops[error.drop] += 1
-            return
+            return error.drop
         tunnel.proved = True
         tunnel.last_in = time.monotonic()
         try:
             os.write(self._interface.tun_fd, inner)
         except OSError:
             self.drops[Drop.TUN_WRITE_FAILED] += 1
-            return
+            return tunnel
         tunnel.packets_in += 1
         tunnel.bytes_in += len(inner)
+        return tunnel
 
     def _datagram(self, data: bytes, path: Path) -> None:
         """RFC 3948 §2: what came to port 4500."""
@@ -223,6 +238,29 @@ class Pump:
                 self.drops[Drop.EVENTS_FULL] += 1
         else:
             self.drops[Drop.NOT_ESP if kind is None else Drop.KEEPALIVE] += 1
+
+    # Inside TCP (RFC 9329).
+
+    def _message(self, stream: Stream, message: bytes) -> None:
+        """A whole message from a stream: what UDP port 4500 would bring as a datagram."""
+        kind = natt.classify(message)
+        if kind is not natt.Datagram.ESP:
+            self._datagram(message, stream.path)
+            if kind is None:
+                self.streams.doubt(stream, Drop.NOT_ESP)
+            return
+        outcome = self._inward(message)
+        if isinstance(outcome, Drop):
+            self.streams.doubt(stream, outcome)
+            return
+        stream.doubts = 0
+        encapsulation, path = outcome.route
+        if encapsulation is Encapsulation.TCP and self.streams.supersedes(stream, path):
+            outcome.route = (encapsulation, stream.path)
+            self._events.put(PathMoved(outcome.child.inbound_spi, stream.path))
+
+    def _stream_closed(self, path: Path, why: str) -> None:
+        self._events.put(StreamClosed(path, why))
 
     # Waiting.
 
@@ -238,6 +276,7 @@ class Pump:
 
     def _woken(self) -> None:
         os.eventfd_read(self._wake_fd)
+        self.streams.work()
         self._next_keepalive = 0.0
 
     def _read_tun(self) -> None:
