@@ -21,7 +21,7 @@ from hushwire.sa.association import ChildSa, Encapsulation
 from hushwire.system import policy
 from hushwire.system.addresses import device_index
 from tests.conformance.hosts import ENGINES, Host, host, wiretap
-from tests.conformance.namespaces import WIRE, joined
+from tests.conformance.namespaces import WIRE, eventually, joined
 from tests.esp.test_transport import hosts as children_of
 from tests.sa.pairs import mirror, path
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from hushwire.esp.reassembly import Reassembly
-from hushwire.wire import esp, front, ip, natt
+from hushwire.wire import esp, front, ip, natt, tcpencap
 from hushwire.wire.errors import WireError
 from hushwire.wire.fragments import cut
 from hushwire.wire.ike.message import Message, Payload, build_chain, build_plain, parse_chain
@@ -118,6 +118,29 @@ def nat_traversal(data: bytes) -> None:
         esp_header(data)
 
 
+def tcp_stream(data: bytes) -> None:
+    """What a TCP connection brings, in two pieces: the first octet says where it is cut."""
+    if not data:
+        return
+    cut, stream = data[0], data[1:]
+    found = _messages(stream)
+    assert found == _messages(stream[:cut], stream[cut:])
+    for content in found:
+        nat_traversal(content)
+    again = b"".join(map(tcpencap.build_frame, found))
+    assert _messages(again) == found
+
+
+def _messages(*pieces: bytes) -> list[bytes]:
+    reader = tcpencap.FrameReader()
+    found = []
+    with suppress(WireError):
+        for piece in pieces:
+            for content in reader.feed(piece):
+                found.append(content)
+    return found
+
+
 PAYLOADS: dict[str, type[Payload]] = {
     "sa": SecurityAssociation,
     "ke": KeyExchangePayload,
@@ -149,6 +172,7 @@ TARGETS: dict[str, Target] = {
     "fragments": fragments,
     "esp_header": esp_header,
     "natt": nat_traversal,
+    "tcp_stream": tcp_stream,
     **{name: payload_target(kind) for name, kind in PAYLOADS.items()},
     **deeper.TARGETS,
 }
@@ -163,6 +187,13 @@ SEEDS: dict[str, list[bytes]] = {
         natt.KEEPALIVE,
         esp.build_header(0xC0FFEE01, 1) + bytes(32),
         *(natt.NON_ESP_MARKER + message for message in samples.MESSAGES),
+    ],
+    "tcp_stream": [
+        b"\5" + b"".join(map(tcpencap.build_frame, (natt.KEEPALIVE, b"", b"sealed ESP"))),
+        *(
+            b"\7" + tcpencap.build_frame(natt.NON_ESP_MARKER + message)
+            for message in samples.MESSAGES
+        ),
     ],
     **{
         name: [sample.build() for sample in samples.PAYLOADS if isinstance(sample, kind)]

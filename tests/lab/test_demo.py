@@ -17,8 +17,10 @@ from tests.netns.waiting import wait_until
 LAB = [sys.executable, "-m", "hushwire.cli.main", "lab"]
 
 
-@pytest.mark.parametrize("mode", ["tunnel", "transport"])
-@pytest.mark.parametrize("encap", ["esp", "udp"])
+@pytest.mark.parametrize(
+    ("encap", "mode"),
+    [("esp", "tunnel"), ("udp", "tunnel"), ("tcp", "tunnel"), ("esp", "transport")],
+)
 def test_the_story_is_true(tmp_path: Path, encap: str, mode: str) -> None:
     pcap = tmp_path / "eve.pcap"
     told = subprocess.run(
@@ -41,7 +43,8 @@ def test_the_story_is_true(tmp_path: Path, encap: str, mode: str) -> None:
     assert facts["transfer"]["octets_received"] == TRANSFER_OCTETS
     assert facts["transfer"]["sha256_received"] == facts["transfer"]["sha256_sent"]
     assert facts["frames"]["clear"] == facts["frames_with_message"] == 0
-    assert facts["frames"]["esp"] > TRANSFER_OCTETS // 1500
+    sealed = "tcp" if encap == "tcp" else "esp"
+    assert facts["frames"][sealed] > TRANSFER_OCTETS // 1500
     assert facts["suite"] == {
         "ike": facts["status"][0]["peers"][0]["ike_suite"],
         "esp": facts["status"][0]["peers"][0]["esp_suite"],
@@ -50,7 +53,7 @@ def test_the_story_is_true(tmp_path: Path, encap: str, mode: str) -> None:
     frames = reader.read(pcap)
     assert [frame.kind for frame in reader.holding(frames, MESSAGE.encode())] == ["clear"]
     carried = bytes.fromhex(facts["through_tunnel"]["frame"])
-    assert carried[14 + 9] == {"esp": 50, "udp": 17}[encap]
+    assert carried[14 + 9] == {"esp": 50, "udp": 17, "tcp": 6}[encap]
 
 
 def test_the_story_reads_well_without_a_terminal() -> None:

@@ -19,8 +19,8 @@ from tests.netns.tunnels import both_up, ping, sides
 
 
 @pytest.mark.parametrize("outer", ["underlay", "underlay6"])
-@pytest.mark.parametrize("encap", ["auto", "esp", "udp"])
-def test_ping_tcp_and_udp_of_every_size_cross_the_wire_as_esp(
+@pytest.mark.parametrize("encap", ["auto", "esp", "udp", "tcp"])
+def test_ping_tcp_and_udp_of_every_size_cross_the_wire_sealed(
     topology: Topology, encap: str, outer: str
 ) -> None:
     alice, bob = sides(topology)
@@ -29,7 +29,7 @@ def test_ping_tcp_and_udp_of_every_size_cross_the_wire_as_esp(
         side.write(encap=encap, endpoint=str(getattr(side.other, outer)), start=start)
     recorder = Recorder(topology)
     both_up(alice, bob, at_once=False)
-    assert alice.tunnel()["encapsulation"] == ("udp" if encap == "udp" else "esp")
+    assert alice.tunnel()["encapsulation"] == ("esp" if encap == "auto" else encap)
 
     for target in (BOB.tunnel.ip, BOB.tunnel6.ip):
         ping(topology, "alice", target, "-p", MARKER[:16].hex())
@@ -40,8 +40,9 @@ def test_ping_tcp_and_udp_of_every_size_cross_the_wire_as_esp(
     assert recorder.stop() == 0
     frames = read(recorder.file)
     counts = {kind for kind, count in tally(frames).items() if count}
-    assert Kind.ESP in counts
-    assert counts <= HOUSEKEEPING | {Kind.ESP}
+    sealed = {Kind.TCP} if encap == "tcp" else {Kind.ESP}
+    assert counts & {Kind.ESP, Kind.TCP}
+    assert counts <= HOUSEKEEPING | sealed
     assert not holding(frames, MARKER[:16])
 
 

@@ -30,6 +30,7 @@ namespaces and open /dev/net/tun.
   hushwire lab demo --pcap eve.pcap      and what eve has, for Wireshark
   hushwire lab demo --encap udp          the same with ESP in UDP, as behind a NAT
   hushwire lab demo --mode transport     packets keep their own IP header
+  hushwire lab demo --encap tcp          the same inside TCP, where UDP does not get through
 
   hushwire lab up                        a lab that stays, the tunnel up
   hushwire lab shell alice               a shell on alice (or bob, or eve)
@@ -99,9 +100,9 @@ def _add_variant(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--encap",
-        choices=("auto", "esp", "udp"),
+        choices=("auto", "esp", "udp", "tcp"),
         default="auto",
-        help="what carries ESP: IP protocol 50 or UDP port 4500; default: as they agree",
+        help="what carries ESP: IP protocol 50, UDP port 4500 or TCP; default: as they agree",
     )
 
 

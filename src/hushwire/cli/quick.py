@@ -68,7 +68,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="a network behind the other host; may be repeated",
     )
     parser.add_argument("--mode", choices=("tunnel", "transport"), default="tunnel")
-    parser.add_argument("--encap", choices=("auto", "esp", "udp"), default="auto")
+    parser.add_argument("--encap", choices=("auto", "esp", "udp", "tcp"), default="auto")
     parser.add_argument("--once", action="store_true", help="one attempt, as in hushwire run")
     parser.add_argument(
         "--json", action="store_true", help="one JSON object a line instead of sentences"

@@ -20,6 +20,7 @@ agreed with each, traffic, and every packet that went no further, by cause.
   sudo hushwire status hw0             one of them
   sudo hushwire status --json          for a script: a list of objects
 """
+_CARRIERS = {"esp": "IP protocol 50", "udp": "in UDP 4500", "tcp": "in TCP"}
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -118,7 +119,7 @@ def _peer(peer: dict[str, Any]) -> list[str]:
         ("IKE", f"{peer['ike_suite']}, {peer['role']}"),
     ]
     if "esp_suite" in peer:
-        carrier = {"esp": "IP protocol 50", "udp": "in UDP 4500"}[peer["encapsulation"]]
+        carrier = _CARRIERS[peer["encapsulation"]]
         rows += [
             ("ESP", f"{peer['esp_suite']}, {carrier}, in {peer['spi_in']}, out {peer['spi_out']}"),
             ("mode", peer["mode"]),

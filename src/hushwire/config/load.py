@@ -29,6 +29,7 @@ from hushwire.crypto.suites import DEFAULT_ESP, DEFAULT_IKE
 from hushwire.sa.association import Encap, Mode
 from hushwire.sa.identity import Identity
 from hushwire.wire.registry import IdType
+from hushwire.wire.tcpencap import TCP_PORT
 
 FOLDER = Path("/etc/hushwire")
 _DEFAULT_SECONDS = 20.0
@@ -42,6 +43,7 @@ INTERFACE_KEYS = {
     "underlay": '"eth0"',
     "guard": "false",
     "ipv6": '"allow"',
+    "tcp_port": "4500",
 }
 PEER_KEYS = {
     "endpoint": '"192.0.2.1"',
@@ -59,6 +61,7 @@ PEER_KEYS = {
     "dpd": '"20s"',
     "keepalive": '"20s"',
     "copy_dscp": "true",
+    "tcp_port": "4500",
 }
 _LATER_KEYS = frozenset({"ca_file", "rekey_after", "rekey_bytes"})
 
@@ -186,6 +189,7 @@ def _interface(table: Table) -> InterfaceConfig:
         underlay=table.parse("underlay", values.device),
         guard=table.switch("guard", True),
         ipv6=table.choice("ipv6", Ipv6.BLOCK) if "ipv6" in table.values else None,
+        tcp_port=table.port("tcp_port", TCP_PORT),
     )
 
 
@@ -204,7 +208,7 @@ def _peer(table: Table, interface: InterfaceConfig) -> PeerConfig:
             ("start",), what, f"Write for example: endpoint = {PEER_KEYS['endpoint']}"
         )
     mode = table.choice("mode", Mode.TUNNEL)
-    encap = table.choice("encap", Encap.AUTO, later=("tcp",))
+    encap = table.choice("encap", Encap.AUTO)
     networks, local_networks = (
         transport_hosts(table, interface, endpoint, encap)
         if mode is Mode.TRANSPORT
@@ -230,6 +234,7 @@ def _peer(table: Table, interface: InterfaceConfig) -> PeerConfig:
         dpd=table.parse("dpd", values.duration) or _DEFAULT_SECONDS,
         keepalive=table.parse("keepalive", values.duration) or _DEFAULT_SECONDS,
         copy_dscp=table.switch("copy_dscp", False),
+        tcp_port=table.port("tcp_port", TCP_PORT),
     )
 
 

@@ -22,6 +22,7 @@ from hushwire.crypto.suites import DEFAULT_ESP, DEFAULT_IKE, parse_proposal
 from hushwire.sa.association import Encap, Mode
 from hushwire.sa.identity import Identity
 from hushwire.wire.registry import ProtocolId
+from hushwire.wire.tcpencap import TCP_PORT
 
 PEER = "peer"
 _SECONDS = 20.0
@@ -119,6 +120,7 @@ def configure(line: Line) -> Config:
         esp=tuple(parse_proposal(text, ProtocolId.ESP) for text in DEFAULT_ESP),
         dpd=_SECONDS,
         keepalive=_SECONDS,
+        tcp_port=TCP_PORT,
     )
     interface = InterfaceConfig(
         name=line.tun,
@@ -126,6 +128,7 @@ def configure(line: Line) -> Config:
         private_key=None,
         engine=EngineChoice.AUTO,
         underlay=line.device,
+        tcp_port=TCP_PORT,
         existing=line.existing,
     )
     return Config(Path("the command line"), interface, (peer,))

@@ -16,6 +16,14 @@ from hushwire.system.routes import add_route, device_mtu
 from hushwire.system.tun import Tun, open_tun
 
 _USUAL_MTU = 1500
+_CARRIERS = {
+    Encap.ESP: Encapsulation.ESP,
+    Encap.UDP: Encapsulation.UDP,
+    Encap.TCP: Encapsulation.TCP,
+    # NAT detection may still choose UDP, the larger of the two. Inside TCP, the last resort, a
+    # packet of this size takes two segments.
+    Encap.AUTO: Encapsulation.UDP,
+}
 _SMALLEST_INNER_MTU = 1280  # RFC 8200 §5: less, and IPv6 does not work inside
 
 
@@ -72,8 +80,7 @@ def _mtu(config: Config, endpoints: dict[str, IpAddress]) -> int:
         else:
             underlay = device_mtu(endpoint, config.interface.underlay)
             version = endpoint.version
-        # NAT detection may still choose UDP, the larger of the two.
-        carrier = Encapsulation.ESP if peer.encap is Encap.ESP else Encapsulation.UDP
+        carrier = _CARRIERS[peer.encap]
         transport = peer.mode is Mode.TRANSPORT
         if transport:
             version = peer.networks[0].version

@@ -10,7 +10,7 @@ import asyncio
 import os
 import signal
 import traceback
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from socket import socket
@@ -26,12 +26,40 @@ from hushwire.daemon.pathmtu import PathMtus
 from hushwire.daemon.peers import destination, ike_peer, longest_prefix, resolve
 from hushwire.daemon.sockets import IKE_PORT, Sockets
 from hushwire.daemon.startup import Startup
-from hushwire.engines.base import Acquire, Engine, EngineFailure, IkeDatagram, Interface
+from hushwire.daemon.streams import Streams
+from hushwire.engines.base import (
+    Acquire,
+    Engine,
+    EngineFailure,
+    IkeDatagram,
+    Interface,
+    PathMoved,
+    StreamClosed,
+)
 from hushwire.engines.python.engine import PythonEngine
-from hushwire.explain.outcome import Cause, Connecting, Event, Failure, Retrying, TunnelUp
-from hushwire.ike.effects import Effect, InstallSa, RemoveSa, Report, Send, SetTimer
+from hushwire.explain.outcome import (
+    Cause,
+    Connecting,
+    Event,
+    Failure,
+    NoConnection,
+    PeerSilent,
+    Retrying,
+    TunnelUp,
+)
+from hushwire.ike.effects import (
+    CloseStream,
+    Effect,
+    InstallSa,
+    RemoveSa,
+    Report,
+    Send,
+    SetTimer,
+    TryTcp,
+    UpdateSa,
+)
 from hushwire.ike.endpoint import Endpoint
-from hushwire.sa.association import Address, ChildSa, Path
+from hushwire.sa.association import Address, Carrier, ChildSa, Encap, Path
 from hushwire.system import datagram
 from hushwire.system.errors import NotPermittedError, SystemFailureError
 from hushwire.system.privileges import missing
@@ -58,6 +86,8 @@ class Service:
         self._retry_after: dict[str, float] = {}
         self._not_before: dict[str, float] = {}
         self._send_errors: dict[IpAddress, str] = {}
+        self._tcp_failures: dict[str, str] = {}
+        self._tcp_attempts: set[str] = set()
         self._stopping = asyncio.Event()
         self._ended_by: Failure | None = None
         self._broken: SystemFailureError | None = None
@@ -70,6 +100,7 @@ class Service:
         self._endpoint: Endpoint
         self._hosts: HostRoutes
         self._paths: PathMtus
+        self._streams: Streams
 
     async def run(self) -> Failure | None:
         """Until SIGINT, SIGTERM or `stop`. With `once`: the failure that ended it, if one did.
@@ -152,7 +183,8 @@ class Service:
             os.urandom,
             self._loop.time(),
         )
-        self._sockets = Sockets(config.interface.underlay)
+        tcp_port = config.interface.tcp_port if config.listens_in_tcp else None
+        self._sockets = Sockets(config.interface.underlay, tcp_port)
         opened.callback(self._sockets.close)
         tun, mtu = open_device(config, endpoints)
         opened.callback(tun.close)
@@ -174,6 +206,11 @@ class Service:
         opened.callback(self._engine.close)
         self._paths = PathMtus(self._sockets, self._engine, tun, mtu, self._journal)
         opened.callback(self._paths.close)
+        self._streams = Streams(
+            self._engine, self._endpoint, self._carry_out, self._journal, config.interface.underlay
+        )
+        opened.callback(self._streams.close)
+        self._streams.listen(self._sockets.listeners)
         for sock in self._sockets.ike:
             self._loop.add_reader(sock, self._readable, sock)
             opened.callback(self._loop.remove_reader, sock)
@@ -182,7 +219,8 @@ class Service:
         addresses = [str(address) for address in config.interface.address]
         self._journal.say(
             f"{tun.name}: {', '.join(addresses) or 'no address'}, MTU {mtu}, "
-            f"{self._engine.capabilities().name} engine. Listening on UDP 500 and 4500 and for ESP"
+            f"{self._engine.capabilities().name} engine. Listening on UDP 500 and 4500"
+            f"{f', on TCP {tcp_port}' if tcp_port else ''} and for ESP"
             f"{' on ' + config.interface.underlay if config.interface.underlay else ''}.",
             interface=tun.name,
             mtu=mtu,
@@ -225,7 +263,10 @@ class Service:
         return known
 
     def _connect_soon(self, name: str, seconds: float) -> None:
-        task = self._loop.create_task(self._connect(self._peers[name], seconds))
+        self._spawn(self._connect(self._peers[name], seconds))
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -248,9 +289,36 @@ class Service:
                 self._retry(peer.name)
             return
         self._endpoint.set_peer(ike_peer(peer, self._config.interface.private_key, remote))
+        if peer.encap is Encap.TCP:
+            if failure := await self._connect_in_tcp(peer, remote):
+                self._reported(failure)
+            return
         path = Path(Address(local, IKE_PORT), Address(remote, IKE_PORT))
         self._journal.event(Connecting(peer.name, str(remote)))
         self._carry_out(self._endpoint.connect(peer.name, path, self._loop.time()))
+
+    async def _connect_in_tcp(self, peer: PeerConfig, remote: IpAddress) -> NoConnection | None:
+        """RFC 9329 §6.1: a connection first, then IKE_SA_INIT in it."""
+        if peer.name in self._tcp_attempts:
+            return None
+        self._tcp_attempts.add(peer.name)
+        self._journal.event(Connecting(peer.name, str(remote), peer.tcp_port))
+        try:
+            path = await self._streams.connect(Address(remote, peer.tcp_port))
+        except OSError as error:
+            reason = os.strerror(error.errno).lower() if error.errno else str(error)
+            return NoConnection(peer.name, str(remote), peer.tcp_port, reason)
+        finally:
+            self._tcp_attempts.discard(peer.name)
+        self._carry_out(self._endpoint.connect(peer.name, path, self._loop.time()))
+        return None
+
+    async def _try_tcp(self, peer: PeerConfig) -> None:
+        """UDP has not been answered for some seconds. Its attempt goes on; the first one wins."""
+        with suppress(OSError):
+            remote = await resolve(peer.endpoint or "")
+            if failure := await self._connect_in_tcp(peer, remote):
+                self._tcp_failures[peer.name] = failure.why
 
     def _wanted(self, target: IpAddress) -> None:
         """Traffic that no SA carries: reason enough to begin, for peers with start = "traffic"."""
@@ -293,6 +361,11 @@ class Service:
                 self._ike(event.data, event.path)
             elif isinstance(event, Acquire):
                 self._wanted(destination(event.flow))
+            elif isinstance(event, PathMoved):
+                now = self._loop.time()
+                self._carry_out(self._endpoint.moved(event.inbound_spi, event.path, now))
+            elif isinstance(event, StreamClosed):
+                self._streams.closed(event)
             elif isinstance(event, EngineFailure):
                 self._broken = SystemFailureError(
                     "the packet engine", f"it stopped: {event.error}", "Please report this."
@@ -324,6 +397,12 @@ class Service:
                 case RemoveSa(spi):
                     self._paths.removed(spi)
                     self._engine.remove(spi)
+                case UpdateSa(spi, path, encapsulation):
+                    self._engine.update(spi, path, encapsulation)
+                case TryTcp(peer):
+                    self._spawn(self._try_tcp(self._peers[peer]))
+                case CloseStream(path):
+                    self._engine.close_stream(path)
                 case SetTimer(at):
                     if self._timer is not None:
                         self._timer.cancel()
@@ -342,6 +421,9 @@ class Service:
         return replace(sa, copy_dscp=self._peers[sa.peer].copy_dscp)
 
     def _send(self, data: bytes, path: Path) -> None:
+        if path.carrier is Carrier.TCP:
+            self._engine.send_ike(data, path)
+            return
         remote = path.remote.ip
         try:
             self._sockets.send_ike(data, path)
@@ -355,6 +437,9 @@ class Service:
             self._send_errors.pop(remote, None)
 
     def _reported(self, event: Event) -> None:
+        other_goes_on = isinstance(event, PeerSilent) and self._endpoint.busy(event.peer)
+        if isinstance(event, PeerSilent):
+            event = replace(event, tcp=self._tcp_failures.pop(event.peer, ""))
         self._journal.event(event)
         peer = self._peers.get(event.peer)
         if peer is None:
@@ -364,6 +449,8 @@ class Service:
             self._guarding.tunnel_up()
             self._startup.up(event.peer)
         elif isinstance(event, Failure) and not self._stopping.is_set():
+            if self._once and other_goes_on:
+                return  # of two attempts, in UDP and in TCP, only one has ended
             self._startup.failed(event.peer, event.cause)
             if self._once:
                 self._ended_by = event

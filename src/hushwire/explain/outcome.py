@@ -37,9 +37,10 @@ class Failure(Event):
 
 @dataclass(frozen=True, slots=True)
 class Connecting(Event):
-    """The first IKE_SA_INIT went out to `address`."""
+    """The first IKE_SA_INIT went out to `address`, inside TCP if `tcp_port` is not 0."""
 
     address: str
+    tcp_port: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,21 @@ class DuplicateClosed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectionLost(Event):
+    """The TCP connection to `address` that a tunnel of ours runs in is gone; the tunnel is not."""
+
+    address: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnected(Event):
+    """The tunnel goes on in a new TCP connection."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class PeerReplaced(Event):
     """The peer started anew: its older IKE SA is gone (INITIAL_CONTACT, RFC 7296 §2.4)."""
 
@@ -96,13 +112,31 @@ class ClosedByPeer(Failure):
 
 @dataclass(frozen=True, slots=True)
 class PeerSilent(Failure):
-    """No response to a request, after all retransmissions."""
+    """No response to a request, after all retransmissions.
+
+    `tcp` says what came of TCP, which was tried as well; "" when it was not.
+    """
 
     address: str
     exchange: str
     tries: int
     seconds: float
     was_up: bool
+    in_tcp: bool = False
+    tcp: str = ""
+
+    @property
+    def cause(self) -> Cause:
+        return Cause.NOT_REACHED
+
+
+@dataclass(frozen=True, slots=True)
+class NoConnection(Failure):
+    """No TCP connection to the peer could be opened."""
+
+    address: str
+    port: int
+    why: str
 
     @property
     def cause(self) -> Cause:

@@ -21,7 +21,7 @@ HOSTS = (ALICE.name, EVE, BOB.name)
 _HINTS = {
     ALICE.name: f"ping {BOB.tunnel.ip}      hushwire status      ls {FILES}/alice",
     BOB.name: f"ping {ALICE.tunnel.ip}      hushwire status      ls {FILES}/bob",
-    EVE: f"tcpdump -ni {BRIDGE}      tcpdump -ni {BRIDGE} -X esp or udp port 4500",
+    EVE: f"tcpdump -ni {BRIDGE}      tcpdump -ni {BRIDGE} -X esp or port 4500",
 }
 _USE = f"""
   hushwire lab shell alice                 a shell on alice, bob or eve

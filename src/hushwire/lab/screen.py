@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.text import Text
 
 _ROW_OCTETS = 16
+_TCP = 6
+_UDP = 17
 _HEADER = "cyan"
 _READABLE = "bold white on red"
 _SPI = "yellow"
@@ -84,14 +86,23 @@ def clear_parts(frame: bytes, message: bytes) -> list[Part]:
 
 
 def sealed_parts(frame: bytes, mode: str) -> list[Part]:
-    """Of a frame with ESP over IPv4, or over UDP over IPv4, in tunnel or transport mode."""
-    udp = frame[14 + 9] == 17
-    esp = 14 + (frame[14] & 0x0F) * 4 + (8 if udp else 0)
-    between = "IP and UDP headers" if udp else "IP header"
+    """Of a frame with ESP over IPv4, UDP or TCP, in tunnel or transport mode."""
+    around = 14 + (frame[14] & 0x0F) * 4
+    between, length = "IP header", []
+    if frame[14 + 9] == _UDP:
+        between = "IP and UDP headers"
+        around += 8
+    esp = around
+    if frame[14 + 9] == _TCP:
+        between = "IP and TCP headers"
+        around += (frame[around + 12] >> 4) * 4
+        esp = around + 2
+        length = [Part(around, esp, _HEADER, "length of the ESP packet, and of these two octets")]
     source = IPv4Address(frame[14 + 12 : 14 + 16])
     destination = IPv4Address(frame[14 + 16 : 14 + 20])
     return [
-        Part(14, esp, _HEADER, f"{between}: from {source} to {destination}, nothing more"),
+        Part(14, around, _HEADER, f"{between}: from {source} to {destination}, nothing more"),
+        *length,
         Part(esp, esp + 8, _SPI, "ESP header: SPI and sequence number"),
         Part(esp + 8, len(frame), _SEALED, f"sealed: {_INSIDE[mode]}, ports and the message"),
     ]

@@ -37,13 +37,14 @@ _KIND_NAMES = {
     Kind.ESP: "ESP, sealed",
     Kind.IKE: "IKE, the key exchange",
     Kind.KEEPALIVE: "NAT keepalives",
+    Kind.TCP: "IKE and ESP inside TCP",
     Kind.ARP: "ARP",
     Kind.NEIGHBOUR: "IPv6 neighbour discovery",
     Kind.ICMP_ERROR: "ICMP errors about these",
     Kind.CLEAR: "in clear",
 }
 
-_CARRIERS = {"esp": "as IP protocol 50", "udp": "in UDP port 4500"}
+_CARRIERS = {"esp": "as IP protocol 50", "udp": "in UDP port 4500", "tcp": "inside TCP port 4500"}
 
 
 class Story:
@@ -127,7 +128,7 @@ class Story:
         sealed = [
             frame
             for frame in frames
-            if frame.kind is Kind.ESP
+            if frame.kind in (Kind.ESP, Kind.TCP)
             and frame.source in {str(ALICE.underlay), str(ALICE.tunnel.ip)}
         ]
         if not sealed:

@@ -16,18 +16,31 @@ FIRST_FREE_SPI = 256
 
 
 class Encapsulation(Enum):
-    """How ESP travels: as IP protocol 50, or in UDP port 4500 (RFC 3948)."""
+    """How ESP travels: as IP protocol 50, in UDP port 4500 (RFC 3948), or inside TCP (RFC 9329)."""
 
     ESP = "esp"
     UDP = "udp"
+    TCP = "tcp"
 
 
 class Encap(StrEnum):
-    """What the user asks for; `AUTO` lets NAT detection choose (RFC 7296 §2.23)."""
+    """What the user asks for.
+
+    `AUTO` lets NAT detection choose (RFC 7296 §2.23), and TCP where UDP gets no answer (RFC 9329
+    §5.1).
+    """
 
     AUTO = "auto"
     ESP = "esp"
     UDP = "udp"
+    TCP = "tcp"
+
+
+class Carrier(Enum):
+    """What IKE messages travel in on a path: datagrams, or one TCP connection (RFC 9329)."""
+
+    UDP = "udp"
+    TCP = "tcp"
 
 
 class Mode(StrEnum):
@@ -38,17 +51,21 @@ class Mode(StrEnum):
 
 
 class Address(NamedTuple):
-    """An IP address and a UDP port (0 where there is none)."""
+    """An IP address and a UDP or TCP port (0 where there is none)."""
 
     ip: IPv4Address | IPv6Address
     port: int
 
 
 class Path(NamedTuple):
-    """Where packets go from here: our own address and the peer's."""
+    """Where packets go from here: our own address and the peer's.
+
+    With `Carrier.TCP` it names one connection, which the two addresses and ports tell from others.
+    """
 
     local: Address
     remote: Address
+    carrier: Carrier = Carrier.UDP
 
 
 @dataclass(frozen=True, slots=True)

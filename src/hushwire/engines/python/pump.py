@@ -21,10 +21,13 @@ from hushwire.engines.base import (
     EspDropError,
     IkeDatagram,
     Interface,
+    PathMoved,
     SequenceNearEnd,
+    StreamClosed,
 )
 from hushwire.engines.python.boundary import ErrorSource
 from hushwire.engines.python.events import EventQueue
+from hushwire.engines.python.stream import Stream, Streams
 from hushwire.engines.python.table import Table, Tunnel
 from hushwire.esp import transport
 from hushwire.esp.ecn import decapsulated, outer_traffic_class
@@ -86,6 +89,7 @@ class Pump:
         self._stopping = False
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._selector = selectors.DefaultSelector()
+        self.streams = Streams(self._selector, self._message, self._stream_closed)
         try:
             self._register()
         except BaseException:
@@ -119,6 +123,7 @@ class Pump:
 
     def close(self) -> None:
         """After `run` has returned."""
+        self.streams.close()
         self._selector.close()
         os.close(self._wake_fd)
 
@@ -220,6 +225,8 @@ class Pump:
 
     def _send(self, tunnel: Tunnel, data: bytes, tos: int = 0) -> bool:
         encapsulation, path = tunnel.route
+        if encapsulation is Encapsulation.TCP:
+            return self._send_in_tcp(data, path)
         in_udp = encapsulation is Encapsulation.UDP
         sock = (self._udp if in_udp else self._raw).get(_FAMILIES[path.remote.ip.version])
         tunnel.last_out = time.monotonic()
@@ -256,6 +263,12 @@ class Pump:
             fragmenter.send_esp(data, path, fit.outer, tos)
         return True
 
+    def _send_in_tcp(self, data: bytes, path: Path) -> bool:
+        drop = self.streams.send_esp(data, path)
+        if drop is not None:
+            self.drops[drop] += 1
+        return drop is None
+
     def _acquire(self, flow: Flow) -> None:
         now = time.monotonic()
         if now >= self._next_acquire:
@@ -287,8 +300,11 @@ class Pump:
 
     # From the wire to this host (RFC 4301 §5.2, RFC 4303 §3.4).
 
-    def _inward(self, packet: bytes, tos: int = 0, own: Front | None = None) -> None:
-        """An ESP packet; `own` is the IP header that it came under, if it has no other."""
+    def _inward(self, packet: bytes, tos: int = 0, own: Front | None = None) -> Tunnel | Drop:
+        """An ESP packet; `own` is the IP header that it came under, if it has no other.
+
+        Returns the tunnel by which an authentic packet came, or why it went no further.
+        """
         try:
             table = self.table
             tunnel = table.inbound(parse_header(packet).spi)
@@ -303,10 +319,10 @@ class Pump:
                 raise EspDropError(Drop.SELECTOR_MISMATCH_IN)
         except WireError:
             self.drops[Drop.TRUNCATED] += 1
-            return
+            return Drop.TRUNCATED
         except EspDropError as error:
             self.drops[error.drop] += 1
-            return
+            return error.drop
         tunnel.proved = True
         tunnel.last_in = time.monotonic()
         if tunnel.front is None:
@@ -315,16 +331,17 @@ class Pump:
                 inner = decapsulated(inner, tos)
             except EspDropError as error:
                 self.drops[error.drop] += 1
-                return
+                return error.drop
         if tunnel.fit is not None:
             inner = clamped(inner, tunnel.fit.inner)
         try:
             os.write(self._interface.tun_fd, inner)
         except OSError:
             self.drops[Drop.TUN_WRITE_FAILED] += 1
-            return
+            return tunnel
         tunnel.packets_in += 1
         tunnel.bytes_in += len(inner)
+        return tunnel
 
     def _datagram(self, data: bytes, path: Path, tos: int = 0) -> None:
         """RFC 3948 §2: what came to port 4500."""
@@ -337,6 +354,29 @@ class Pump:
                 self.drops[Drop.EVENTS_FULL] += 1
         else:
             self.drops[Drop.NOT_ESP if kind is None else Drop.KEEPALIVE] += 1
+
+    # Inside TCP (RFC 9329).
+
+    def _message(self, stream: Stream, message: bytes) -> None:
+        """A whole message from a stream: what UDP port 4500 would bring as a datagram."""
+        kind = natt.classify(message)
+        if kind is not natt.Datagram.ESP:
+            self._datagram(message, stream.path)
+            if kind is None:
+                self.streams.doubt(stream, Drop.NOT_ESP)
+            return
+        outcome = self._inward(message)
+        if isinstance(outcome, Drop):
+            self.streams.doubt(stream, outcome)
+            return
+        stream.doubts = 0
+        encapsulation, path = outcome.route
+        if encapsulation is Encapsulation.TCP and self.streams.supersedes(stream, path):
+            outcome.route = (encapsulation, stream.path)
+            self._events.put(PathMoved(outcome.child.inbound_spi, stream.path))
+
+    def _stream_closed(self, path: Path, why: str) -> None:
+        self._events.put(StreamClosed(path, why))
 
     # Waiting.
 
@@ -352,6 +392,7 @@ class Pump:
 
     def _woken(self) -> None:
         os.eventfd_read(self._wake_fd)
+        self.streams.work()
         self._next_keepalive = 0.0
 
     def _read_tun(self) -> None:
