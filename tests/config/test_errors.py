@@ -264,7 +264,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (
             "endpoint",
             'copy_dscp = "yes"\nendpoint',
-            ":7: copy_dscp in [peer.bob] must be true or false, without quotes, not text. "
+            ":7: copy_dscp in [peer.bob] must be true or false, not text. "
             "Write for example: copy_dscp = true",
         ),
         (

@@ -37,6 +37,7 @@ from hushwire.wire.registry import ExchangeType, NotifyType
 
 # §2 asks for 3000. A stranger's 64 KiB of transforms would cost a tenth of a second to look at.
 _LARGEST_INIT_OCTETS = 4096
+_MAJOR_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -446,8 +447,13 @@ class Endpoint:
 
 
 def _check_size(data: bytes) -> None:
-    """Raise `WireError` for an IKE_SA_INIT with more than any honest one has to say."""
-    if len(data) > _LARGEST_INIT_OCTETS and data[18] == ExchangeType.IKE_SA_INIT:
+    """Raise `WireError` for an IKE_SA_INIT with more than any honest one has to say.
+
+    Not of a higher version: that costs no more than its header, and may be a probe of the path.
+    """
+    if len(data) <= _LARGEST_INIT_OCTETS:
+        return
+    if data[17] >> 4 == _MAJOR_VERSION and data[18] == ExchangeType.IKE_SA_INIT:
         raise WireError(f"IKE_SA_INIT of {len(data)} octets")
 
 
