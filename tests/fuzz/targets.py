@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
-from hushwire.wire import esp, ip, natt
+from hushwire.wire import dns, esp, ip, natt
 from hushwire.wire.errors import WireError
 from hushwire.wire.ike.message import Message, Payload, build_chain, build_plain, parse_chain
 from hushwire.wire.ike.payloads.authentication import Authentication
@@ -103,6 +103,16 @@ def nat_traversal(data: bytes) -> None:
         esp_header(data)
 
 
+_QUERY = dns.build_query(4711, "bob.example", dns.A)
+_RESPONSE = bytes.fromhex("1267818000010001") + bytes(4) + _QUERY[12:]
+
+
+def dns_response(data: bytes) -> None:
+    """What a name server, or somebody in its place, says."""
+    with suppress(WireError):
+        assert len(dns.parse_answer(_QUERY, data)) <= len(data) // 15
+
+
 PAYLOADS: dict[str, type[Payload]] = {
     "sa": SecurityAssociation,
     "ke": KeyExchangePayload,
@@ -133,6 +143,7 @@ TARGETS: dict[str, Target] = {
     "flow": flow,
     "esp_header": esp_header,
     "natt": nat_traversal,
+    "dns": dns_response,
     **{name: payload_target(kind) for name, kind in PAYLOADS.items()},
     **deeper.TARGETS,
 }
@@ -142,6 +153,7 @@ SEEDS: dict[str, list[bytes]] = {
     "chain": [bytes([first]) + rest for first, rest in map(build_chain, samples.CHAINS)],
     "flow": [bytes.fromhex(packet) for packet in _IP_PACKETS],
     "esp_header": [esp.build_header(0xC0FFEE01, 1) + bytes(32)],
+    "dns": [_RESPONSE + bytes.fromhex("c00c00010001000000000004c0000207")],
     "natt": [
         natt.KEEPALIVE,
         esp.build_header(0xC0FFEE01, 1) + bytes(32),
