@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from hushwire.esp.reassembly import Reassembly
-from hushwire.wire import esp, front, ip, natt, tcpencap
+from hushwire.wire import dns, esp, front, ip, natt, tcpencap
 from hushwire.wire.errors import WireError
 from hushwire.wire.fragments import cut
 from hushwire.wire.ike.message import Message, Payload, build_chain, build_plain, parse_chain
@@ -141,6 +141,16 @@ def _messages(*pieces: bytes) -> list[bytes]:
     return found
 
 
+_QUERY = dns.build_query(4711, "bob.example", dns.A)
+_RESPONSE = bytes.fromhex("1267818000010001") + bytes(4) + _QUERY[12:]
+
+
+def dns_response(data: bytes) -> None:
+    """What a name server, or somebody in its place, says."""
+    with suppress(WireError):
+        assert len(dns.parse_answer(_QUERY, data)) <= len(data) // 15
+
+
 PAYLOADS: dict[str, type[Payload]] = {
     "sa": SecurityAssociation,
     "ke": KeyExchangePayload,
@@ -173,6 +183,7 @@ TARGETS: dict[str, Target] = {
     "esp_header": esp_header,
     "natt": nat_traversal,
     "tcp_stream": tcp_stream,
+    "dns": dns_response,
     **{name: payload_target(kind) for name, kind in PAYLOADS.items()},
     **deeper.TARGETS,
 }
@@ -183,6 +194,7 @@ SEEDS: dict[str, list[bytes]] = {
     "flow": [bytes.fromhex(packet) for packet in _IP_PACKETS],
     "fragments": [bytes.fromhex(packet) for packet in _IP_PACKETS],
     "esp_header": [esp.build_header(0xC0FFEE01, 1) + bytes(32)],
+    "dns": [_RESPONSE + bytes.fromhex("c00c00010001000000000004c0000207")],
     "natt": [
         natt.KEEPALIVE,
         esp.build_header(0xC0FFEE01, 1) + bytes(32),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from scapy.layers.l2 import Ether
 from hushwire.lab.network import Program
 from hushwire.lab.reader import Kind
 from hushwire.lab.topology import ALICE, BOB, TUNNEL, WIRE, Topology
-from hushwire.lab.world import World
+from hushwire.lab.world import FILES, World
+from tests.netns.etc import own_etc
 from tests.netns.inside import inside
 from tests.netns.tunnels import Side, both_up, ends, interrupt, ping, sides
 from tests.netns.waiting import wait_readable, wait_until
@@ -200,6 +202,50 @@ def test_ipv6_may_be_blocked_beside_any_tunnel(topology: Topology) -> None:
     )
     assert "100% packet loss" in done.stdout
     ping(topology, "alice", BOB.underlay)
+
+
+_NAME_SERVER = """
+import socket
+from scapy.layers.dns import DNS, DNSRR
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("192.168.77.2", 53))
+print("ready", flush=True)
+while True:
+    data, client = server.recvfrom(2048)
+    asked = DNS(data)
+    name = asked.qd[0].qname if isinstance(asked.qd, list) else asked.qd.qname
+    answer = DNSRR(rrname=name, rdata="192.168.77.2")
+    kind = asked.qd[0].qtype if isinstance(asked.qd, list) else asked.qd.qtype
+    found = [answer] if kind == 1 else []
+    server.sendto(bytes(DNS(id=asked.id, qr=1, rd=1, ra=1, qd=asked.qd, an=found)), client)
+"""
+
+
+def test_the_endpoints_name_is_asked_for_outside_and_no_other(topology: Topology) -> None:
+    etc = own_etc(topology)
+    (etc.parent / "resolv.conf").unlink(missing_ok=True)
+    (etc.parent / "resolv.conf").write_text(f"nameserver {BOB.underlay}\n")
+    script = FILES / "name_server.py"
+    topology.world.path(script).write_text(_NAME_SERVER)
+    topology.start("bob", [sys.executable, script]).wait_for_line("ready")
+    ask = "import socket; print(socket.gethostbyname('bob.example'))"
+    assert topology.run("alice", [sys.executable, "-c", ask]).stdout.strip() == str(BOB.underlay)
+
+    _, program = _full_tunnel(topology)
+    kill(program)
+    assert topology.run("alice", [sys.executable, "-c", ask], check=False).returncode != 0
+    lookup = (
+        "import asyncio; from hushwire.daemon.peers import resolve; "
+        "print(asyncio.run(resolve('bob.example')))"
+    )
+    with watching(topology, str(BOB.underlay)) as watch:
+        found = topology.run("alice", [sys.executable, "-c", lookup]).stdout.strip()
+    assert found == str(BOB.underlay)
+    # The question and its answer are what eve may read.
+    assert {(f.source, b"bob\x07example" in f.octets) for f in watch.clear} == {
+        (str(ALICE.underlay), True),
+        (str(BOB.underlay), True),
+    }
 
 
 def test_what_eve_forges_in_clear_does_not_reach_an_application(topology: Topology) -> None:

@@ -86,7 +86,7 @@ def _dead(name: str, guard: dict[str, Any]) -> str:
     return (
         f"{name}: no hushwire runs it, and its guard stands: everything for "
         f"{', '.join(guard['networks'])} is dropped\n  ({_counts(guard)}).\n"
-        f"  hushwire up {name}      brings the tunnel back\n"
+        f"  hushwire up {name}      (or run it again) brings the tunnel back\n"
         f"  hushwire down {name}    removes the guard; then traffic can leave in clear"
     )
 

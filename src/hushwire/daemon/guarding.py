@@ -25,17 +25,18 @@ class Guarding:
         self._needed = False
 
     def begin(self) -> None:
-        """Raises `SystemFailureError` and `NotPermittedError`; then the guard is as it was."""
+        """Raises `SystemFailureError`; then the guard is as it was."""
         if self._wanted is None:
             return
         try:
             self._before = guard.saved(self._name)
             guard.install(self._wanted)
         except SystemFailureError as error:
-            raise SystemFailureError(
-                "the guard that keeps traffic from leaving in clear",
-                error.why,
-                f"{error.cure} Or do without it: guard = false in [interface].",
+            raise _no_guard(error.why, error.cure) from error
+        except NotPermittedError as error:
+            # What a tunnel needs is permitted, so it is the container or the kernel that refuses.
+            raise _no_guard(
+                "nft may not change rules here", "Allow it in the container."
             ) from error
         self._journal.say(
             f"{self._name}: guard up. Traffic for {_these(self._wanted)} leaves through "
@@ -72,6 +73,14 @@ class Guarding:
             f"{self._name}: the guard stays, so nothing leaves in clear. "
             f"`hushwire down {self._name}` removes it."
         )
+
+
+def _no_guard(why: str, cure: str) -> SystemFailureError:
+    return SystemFailureError(
+        "the guard that keeps traffic from leaving in clear",
+        why,
+        f"{cure} Or do without it: guard = false in [interface].",
+    )
 
 
 def _these(plan: guard.Plan) -> str:

@@ -70,5 +70,6 @@ def notify(state: str) -> None:
     if not name.startswith(("/", "@")):
         return
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.setblocking(False)  # one that does not listen must not hold up the packets
         # "@" stands for the NUL that an abstract name begins with (unix(7)).
         sock.sendto(state.encode(), "\0" + name[1:] if name[0] == "@" else name)

@@ -141,6 +141,7 @@ def script(wanted: Plan) -> str:
         "unsealed": [
             f"meta mark {MARK:#x} meta l4proto {{ esp, tcp }} accept",
             f"meta mark {MARK:#x} udp sport {_UDP_PORTS} accept",
+            f"meta mark {MARK:#x} udp dport 53 accept",  # `system/names.py`
             *_ON_LINK,
             *(_DHCP_OUT[version] for version in whole),
             "counter name outward drop",
