@@ -345,6 +345,24 @@ def test_one_attempt_that_fails_leaves_none_but_one_that_was_up_does(topology: T
     assert guards(topology) == [TUNNEL]
 
 
+def test_a_guard_that_is_flushed_away_is_put_back(topology: Topology) -> None:
+    alice, bob = sides(topology)
+    program, _ = both_up(alice, bob)
+    rules = topology.run("alice", ["nft", "list", "ruleset"]).stdout
+    for command in ("flush ruleset", f"flush chain inet hushwire_{TUNNEL} outward"):
+        said = len(program.lines)
+        topology.run("alice", ["nft", command])
+        program.wait_for_line("removed the guard; it is up again", after=said)
+        assert topology.run("alice", ["nft", "list", "ruleset"]).stdout == rules
+    said = len(program.lines)
+    topology.run("alice", ["nft", "add table inet mine"])
+    topology.run("alice", ["nft", "delete table inet mine"])
+    assert alice.status()["guard"]["dropped_out"] == 0
+    interrupt(program)
+    assert program.lines[said:] == ["bob: tunnel closed, and the peer knows."]
+    assert guards(topology) == []
+
+
 def test_status_shows_the_guard_and_explains_a_stale_one(topology: Topology) -> None:
     alice, bob = sides(topology)
     lead_everything_to_the_wire(topology)

@@ -7,9 +7,13 @@ was up once, leaves it standing; what fails before that leaves things as it foun
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import ExitStack, suppress
+from socket import socket
+
 from hushwire.config.model import Config
 from hushwire.daemon.journal import Journal
-from hushwire.system import guard
+from hushwire.system import guard, nft
 from hushwire.system.errors import NotPermittedError, SystemFailureError
 
 
@@ -22,6 +26,7 @@ class Guarding:
         self._journal = journal
         self._keep = keep
         self._before: str | None = None
+        self._ours: str | None = None
         self._needed = False
 
     def begin(self) -> None:
@@ -30,7 +35,7 @@ class Guarding:
             return
         try:
             self._before = guard.saved(self._name)
-            guard.install(self._wanted)
+            self._install(self._wanted)
         except SystemFailureError as error:
             raise _no_guard(error.why, error.cure) from error
         except NotPermittedError as error:
@@ -42,6 +47,37 @@ class Guarding:
             f"{self._name}: guard up. Traffic for {_these(self._wanted)} leaves through "
             f"{self._name}, sealed, or not at all."
         )
+
+    def watch(self, loop: asyncio.AbstractEventLoop, opened: ExitStack) -> None:
+        """Put it back when somebody flushes all rules, as a firewall that is loaded anew does."""
+        if self._wanted is None:
+            return
+        try:
+            changes = opened.enter_context(nft.changes())
+        except OSError as error:
+            self._journal.say(f"{self._name}: changes of nftables cannot be watched: {error}")
+            return
+        loop.add_reader(changes, self._changed, changes, self._wanted)
+        opened.callback(loop.remove_reader, changes)
+
+    def _changed(self, changes: socket, wanted: guard.Plan) -> None:
+        with suppress(OSError):  # BlockingIOError: that was all; ENOBUFS: there was more
+            while changes.recv(1 << 16):
+                pass
+        try:
+            if guard.same(guard.saved(self._name), self._ours):
+                return
+            self._install(wanted)
+        except (SystemFailureError, NotPermittedError) as error:
+            self._journal.say(f"{self._name}: somebody changed the guard. {error}")
+        else:
+            self._journal.say(
+                f"{self._name}: somebody changed or removed the guard; it is up again."
+            )
+
+    def _install(self, wanted: guard.Plan) -> None:
+        guard.install(wanted)
+        self._ours = guard.saved(self._name)
 
     def tunnel_up(self) -> None:
         """From now on somebody relies on it."""

@@ -122,6 +122,7 @@ class Service:
                 self._end_by_signals(opened)
                 self._guarding.begin()
                 opened.callback(lambda: self._guarding.end(asked=asked))
+                self._guarding.watch(self._loop, opened)
                 await self._open(opened)
                 await control.open()
                 self._startup.opened()

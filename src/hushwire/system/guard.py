@@ -102,6 +102,15 @@ def saved(name: str) -> str | None:
     return nft.text("table", "inet", _PREFIX + name) if is_standing(name) else None
 
 
+def same(one: str | None, other: str | None) -> bool:
+    """Are these two `saved` guards the same but for their counts?"""
+    return _rules(one) == _rules(other)
+
+
+def _rules(text: str | None) -> list[str]:
+    return [line for line in (text or "").splitlines() if not line.strip().startswith("packets ")]
+
+
 def restore(before: str, name: str) -> None:
     """Put back what `saved` gave. Raises as `install`."""
     nft.apply(_emptied(name) + before)

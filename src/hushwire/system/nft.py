@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 from typing import Any
 
@@ -12,6 +13,10 @@ from hushwire.system.errors import NotPermittedError, SystemFailureError
 
 _SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
 _PATIENCE_SECONDS = 30.0
+
+# From <linux/netlink.h> and <linux/netfilter/nfnetlink.h>.
+_NETLINK_NETFILTER = 12
+_NFNLGRP_NFTABLES = 7
 
 
 def program() -> str | None:
@@ -41,6 +46,19 @@ def listing(*what: str) -> list[dict[str, Any]]:
 def text(*what: str) -> str:
     """`nft list WHAT` as a script that makes the same again. Raises as `apply`."""
     return _run(["list", *what])
+
+
+def changes() -> socket.socket:
+    """A non-blocking socket that is readable when anybody has changed rules. Raises `OSError`."""
+    sock = socket.socket(
+        socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, _NETLINK_NETFILTER
+    )
+    try:
+        sock.bind((0, 1 << _NFNLGRP_NFTABLES - 1))
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def _run(arguments: list[str], script: str = "") -> str:
