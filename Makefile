@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SECONDS ?= 60
+ROUNDS ?= 100
 
-.PHONY: install demo test check fuzz pin clean
+.PHONY: install demo test ordeal check fuzz pin clean
 
 install:  ## .venv and the Debian packages that are missing
 	@PYTHON=$(PYTHON) tools/install
@@ -13,6 +14,9 @@ demo: install  ## two hosts, one tunnel, and what eve sees
 
 test: install  ## everything, on real network namespaces
 	$(BIN)/pytest -n 2 --dist loadgroup tests
+
+ordeal: install  ## ROUNDS times killed, restarted, flapped, routed astray; eve may read nothing
+	HUSHWIRE_ORDEAL_ROUNDS=$(ROUNDS) $(BIN)/pytest -s tests/netns/test_ordeal.py
 
 check: install  ## lint, types, import contract
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

@@ -21,7 +21,7 @@ from tests.config.files import (
 )
 
 _KEY_LINE = f'public_key = "{BOB.to_text()}"\n'
-_KNOWN = "Known keys: name, address, private_key_file, engine, underlay."
+_KNOWN = "Known keys: name, address, private_key_file, engine, underlay, guard, ipv6, tcp_port."
 
 
 @pytest.fixture(autouse=True)
@@ -210,15 +210,24 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             'Write for example: endpoint = "192.0.2.1"',
         ),
         # choices
+        # ports
         *(
             (
-                "endpoint",
-                f'{key} = "{later}"\nendpoint',
-                f':7: {key} = "{later}" in [peer.bob] is not in this version. It has {known} only.',
+                place,
+                f"tcp_port = {wrong}\n{place}",
+                f":{line}: tcp_port in {table} {what}. Write for example: tcp_port = 4500",
             )
-            for key, later, known in [
-                ("mode", "transport", '"tunnel"'),
-                ("encap", "tcp", '"auto" and "esp" and "udp"'),
+            for place, line, table in [
+                ('name = "hw0"', 2, "[interface]"),
+                ("endpoint", 7, "[peer.bob]"),
+            ]
+            for wrong, what in [
+                ("0", "cannot be 0: ports are 1 to 65535"),
+                ("65536", "cannot be 65536: ports are 1 to 65535"),
+                ("-1", "cannot be -1: ports are 1 to 65535"),
+                ('"4500"', "must be a whole number, not text"),
+                ("true", "must be a whole number, not true or false"),
+                ("4500.0", "must be a whole number, not a number"),
             ]
         ),
         *(
@@ -255,7 +264,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (
             "endpoint",
             'copy_dscp = "yes"\nendpoint',
-            ":7: copy_dscp in [peer.bob] must be true or false, without quotes, not text. "
+            ":7: copy_dscp in [peer.bob] must be true or false, not text. "
             "Write for example: copy_dscp = true",
         ),
         (

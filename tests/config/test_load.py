@@ -30,6 +30,8 @@ def test_ten_lines_are_a_whole_configuration() -> None:
     assert config.interface.private_key == ALICE_KEY
     assert config.interface.engine is EngineChoice.AUTO
     assert config.interface.underlay is None
+    assert config.interface.tcp_port == 4500
+    assert config.listens_in_tcp
     (bob,) = config.peers
     assert bob.name == "bob"
     assert bob.endpoint == ip_address("192.168.77.2")
@@ -44,6 +46,7 @@ def test_ten_lines_are_a_whole_configuration() -> None:
     assert bob.esp == tuple(parse_proposal(text, ProtocolId.ESP) for text in DEFAULT_ESP)
     assert (bob.dpd, bob.keepalive) == (20.0, 20.0)
     assert bob.copy_dscp is False
+    assert bob.tcp_port == 4500
 
 
 def test_every_key_can_be_given() -> None:
@@ -53,6 +56,7 @@ def test_every_key_can_be_given() -> None:
         address = ["10.0.1.1/24", "fd00::1/64"]
         engine = "python"
         underlay = "eth0"
+        tcp_port = 443
         [peer."bob.example"]
         endpoint = "bob.example"
         psk_file = "bob.psk"
@@ -68,6 +72,7 @@ def test_every_key_can_be_given() -> None:
         dpd = "5m"
         keepalive = "1h"
         copy_dscp = true
+        tcp_port = 8443
         """,
         "hw7.toml",
     )
@@ -75,6 +80,8 @@ def test_every_key_can_be_given() -> None:
     assert config.interface.private_key is None
     assert config.interface.engine is EngineChoice.PYTHON
     assert config.interface.underlay == "eth0"
+    assert config.interface.tcp_port == 443
+    assert not config.listens_in_tcp, 'no peer may come inside TCP with encap = "udp"'
     (bob,) = config.peers
     assert (bob.name, bob.endpoint) == ("bob.example", "bob.example")
     assert (bob.public_key, bob.psk) == (None, b"c2VjcmV0")

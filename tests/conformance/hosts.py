@@ -12,7 +12,7 @@ from ipaddress import ip_interface
 from hushwire.engines.base import Counters, Drop, Engine, Event, Interface
 from hushwire.engines.python.engine import PythonEngine
 from hushwire.system.addresses import add_address
-from hushwire.system.datagram import open_raw_esp, open_udp
+from hushwire.system.datagram import open_raw_esp, open_raw_whole, open_udp
 from hushwire.system.tun import open_tun
 from tests.conformance.namespaces import WIRE, Namespace, eventually
 
@@ -70,13 +70,13 @@ def host(
     keepalive_seconds: float = 20,
 ) -> Generator[Host]:
     """Start an engine in the namespace, with `inner` addresses (with prefix) on its TUN device."""
-    with _sockets(namespace) as (udp, raw):
+    with _sockets(namespace) as (udp, raw, whole):
         tun = namespace.call(lambda: open_tun("hush0", mtu))
         running = ENGINES[engine]()
         try:
             for address in inner:
                 namespace.call(partial(add_address, "hush0", ip_interface(address)))
-            interface = Interface(tun.name, tun.fd, udp, raw, keepalive_seconds)
+            interface = Interface(tun.name, tun.fd, udp, raw, keepalive_seconds, whole)
             running.open(interface)
             yield Host(namespace, running, interface)
         finally:
@@ -87,13 +87,14 @@ def host(
 @contextmanager
 def _sockets(
     namespace: Namespace,
-) -> Generator[tuple[tuple[socket.socket, ...], tuple[socket.socket, ...]]]:
+) -> Generator[tuple[tuple[socket.socket, ...], ...]]:
     udp = tuple(namespace.call(partial(open_udp, family, NATT)) for family in _FAMILIES)
     raw = tuple(namespace.call(partial(open_raw_esp, family)) for family in _FAMILIES)
+    whole = tuple(namespace.call(partial(open_raw_whole, family)) for family in _FAMILIES)
     try:
-        yield udp, raw
+        yield udp, raw, whole
     finally:
-        for sock in udp + raw:
+        for sock in udp + raw + whole:
             sock.close()
 
 

@@ -110,7 +110,7 @@ def mouth(
         inside, tun = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         tun.setblocking(False)
         running = ENGINES[engine]()
-        running.open(Interface("hush0", tun.fileno(), udp, raw, 20, fragmenter))
+        running.open(Interface("hush0", tun.fileno(), udp, raw, fragmenter=fragmenter))
         try:
             running.install(of_bob)
             ready = Mouth(running, inside, alice, of_alice, of_bob, outside)

@@ -39,8 +39,10 @@ OUTER = {
 }
 
 
-def oracle(child: ChildSa, outer: Packet, *, nat: bool = False) -> SecurityAssociation:
-    """Scapy's SA for the direction in which `child` sends."""
+def oracle(
+    child: ChildSa, outer: Packet | None = None, *, nat: bool = False
+) -> SecurityAssociation:
+    """Scapy's SA for the direction in which `child` sends; without `outer` in transport mode."""
     cipher = child.suite.cipher
     return SecurityAssociation(
         ESP,

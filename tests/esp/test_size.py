@@ -13,15 +13,19 @@ from tests.sa.pairs import pair
 
 @pytest.mark.parametrize("cipher", CIPHERS, ids=lambda cipher: cipher.name)
 @pytest.mark.parametrize(("version", "header"), [(4, 20), (6, 40)])
-@pytest.mark.parametrize(("encapsulation", "udp"), [(Encapsulation.ESP, 0), (Encapsulation.UDP, 8)])
+@pytest.mark.parametrize(
+    ("encapsulation", "around"),
+    # Inside TCP: its header, the timestamps option, the length of the frame (RFC 9329 §3.2).
+    [(Encapsulation.ESP, 0), (Encapsulation.UDP, 8), (Encapsulation.TCP, 20 + 12 + 2)],
+)
 def test_the_largest_inner_packet_fits_and_one_octet_more_does_not(
-    cipher: Cipher, version: int, header: int, encapsulation: Encapsulation, udp: int
+    cipher: Cipher, version: int, header: int, encapsulation: Encapsulation, around: int
 ) -> None:
     outbound = OutboundSa(pair(cipher)[0])
     for underlay in (*range(1280, 1290), 1500, 9000):
         largest = inner_mtu(underlay, version, encapsulation, cipher)
-        assert header + udp + len(outbound.seal(inner(largest))) <= underlay
-        assert header + udp + len(outbound.seal(inner(largest + 1))) > underlay
+        assert header + around + len(outbound.seal(inner(largest))) <= underlay
+        assert header + around + len(outbound.seal(inner(largest + 1))) > underlay
 
 
 def test_the_number_that_everybody_asks_for() -> None:

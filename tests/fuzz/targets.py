@@ -12,8 +12,10 @@ from contextlib import suppress
 
 from hushwire.esp import ecn, mss
 from hushwire.esp.drops import EspDropError
-from hushwire.wire import esp, icmp, ip, natt
+from hushwire.esp.reassembly import Reassembly
+from hushwire.wire import dns, esp, front, icmp, ip, natt, tcpencap
 from hushwire.wire.errors import WireError
+from hushwire.wire.fragments import cut
 from hushwire.wire.ike import probe
 from hushwire.wire.ike.message import Message, Payload, build_chain, build_plain, parse_chain
 from hushwire.wire.ike.payloads.authentication import Authentication
@@ -112,6 +114,19 @@ def too_big(data: bytes) -> None:
     probe.answered_spi(data)
 
 
+def fragments(data: bytes) -> None:
+    """The same in transport mode: split, cut into fragments, and whole again."""
+    with suppress(WireError):
+        own, rest = front.split(data)
+        assert data.startswith(own.octets + rest)
+        Reassembly().add(data, 0.0)
+        packet = front.join(own, 253, rest)
+        reassembly = Reassembly()
+        pieces = [reassembly.add(piece, 0.0) for piece in cut(packet, len(packet) // 2, 1)]
+        assert pieces[-1] is not None
+        assert front.split(pieces[-1].packet)[1] == rest
+
+
 def esp_header(data: bytes) -> None:
     """An ESP packet."""
     with suppress(WireError):
@@ -125,6 +140,39 @@ def nat_traversal(data: bytes) -> None:
         message(data[len(natt.NON_ESP_MARKER) :])
     elif kind is natt.Datagram.ESP:
         esp_header(data)
+
+
+def tcp_stream(data: bytes) -> None:
+    """What a TCP connection brings, in two pieces: the first octet says where it is cut."""
+    if not data:
+        return
+    cut, stream = data[0], data[1:]
+    found = _messages(stream)
+    assert found == _messages(stream[:cut], stream[cut:])
+    for content in found:
+        nat_traversal(content)
+    again = b"".join(map(tcpencap.build_frame, found))
+    assert _messages(again) == found
+
+
+def _messages(*pieces: bytes) -> list[bytes]:
+    reader = tcpencap.FrameReader()
+    found = []
+    with suppress(WireError):
+        for piece in pieces:
+            for content in reader.feed(piece):
+                found.append(content)
+    return found
+
+
+_QUERY = dns.build_query(4711, "bob.example", dns.A)
+_RESPONSE = bytes.fromhex("1267818000010001") + bytes(4) + _QUERY[12:]
+
+
+def dns_response(data: bytes) -> None:
+    """What a name server, or somebody in its place, says."""
+    with suppress(WireError):
+        assert len(dns.parse_answer(_QUERY, data)) <= len(data) // 15
 
 
 PAYLOADS: dict[str, type[Payload]] = {
@@ -157,8 +205,11 @@ TARGETS: dict[str, Target] = {
     "flow": flow,
     "boundary": boundary,
     "too_big": too_big,
+    "fragments": fragments,
     "esp_header": esp_header,
     "natt": nat_traversal,
+    "tcp_stream": tcp_stream,
+    "dns": dns_response,
     **{name: payload_target(kind) for name, kind in PAYLOADS.items()},
     **deeper.TARGETS,
 }
@@ -173,11 +224,20 @@ SEEDS: dict[str, list[bytes]] = {
         bytes.fromhex("0200000000000514" + _IP_PACKETS[2]),
         probe.build_probe(b"8 octets", 40),
     ],
+    "fragments": [bytes.fromhex(packet) for packet in _IP_PACKETS],
     "esp_header": [esp.build_header(0xC0FFEE01, 1) + bytes(32)],
+    "dns": [_RESPONSE + bytes.fromhex("c00c00010001000000000004c0000207")],
     "natt": [
         natt.KEEPALIVE,
         esp.build_header(0xC0FFEE01, 1) + bytes(32),
         *(natt.NON_ESP_MARKER + message for message in samples.MESSAGES),
+    ],
+    "tcp_stream": [
+        b"\5" + b"".join(map(tcpencap.build_frame, (natt.KEEPALIVE, b"", b"sealed ESP"))),
+        *(
+            b"\7" + tcpencap.build_frame(natt.NON_ESP_MARKER + message)
+            for message in samples.MESSAGES
+        ),
     ],
     **{
         name: [sample.build() for sample in samples.PAYLOADS if isinstance(sample, kind)]

@@ -17,11 +17,16 @@ from tests.netns.waiting import wait_until
 LAB = [sys.executable, "-m", "hushwire.cli.main", "lab"]
 
 
-@pytest.mark.parametrize("encap", ["esp", "udp"])
-def test_the_story_is_true(tmp_path: Path, encap: str) -> None:
+@pytest.mark.parametrize(
+    ("encap", "mode"),
+    [("esp", "tunnel"), ("udp", "tunnel"), ("tcp", "tunnel"), ("esp", "transport")],
+)
+def test_the_story_is_true(tmp_path: Path, encap: str, mode: str) -> None:
     pcap = tmp_path / "eve.pcap"
     told = subprocess.run(
-        [*LAB, "demo", "--json", "--encap", encap, "--pcap", pcap], capture_output=True, text=True
+        [*LAB, "demo", "--json", "--mode", mode, "--encap", encap, "--pcap", pcap],
+        capture_output=True,
+        text=True,
     )
     assert told.returncode == 0, told.stdout + told.stderr
     facts = json.loads(told.stdout)
@@ -30,11 +35,16 @@ def test_the_story_is_true(tmp_path: Path, encap: str) -> None:
     assert MESSAGE.encode() in bytes.fromhex(facts["in_clear"]["frame"])
     assert facts["through_tunnel"]["eve_reads_it"] is False
     assert facts["carried_by"] == encap
+    assert facts["agreed_mode"] == mode
+    # In transport mode the packet's own header is what eve sees, unless UDP goes between hosts.
+    own = mode == "transport" and encap == "esp"
+    assert facts["through_tunnel"]["source"] == ("10.0.1.1" if own else "192.168.77.1")
     assert facts["ping"]["received"] == facts["ping"]["sent"] == 10
     assert facts["transfer"]["octets_received"] == TRANSFER_OCTETS
     assert facts["transfer"]["sha256_received"] == facts["transfer"]["sha256_sent"]
     assert facts["frames"]["clear"] == facts["frames_with_message"] == 0
-    assert facts["frames"]["esp"] > TRANSFER_OCTETS // 1500
+    sealed = "tcp" if encap == "tcp" else "esp"
+    assert facts["frames"][sealed] > TRANSFER_OCTETS // 1500
     assert facts["suite"] == {
         "ike": facts["status"][0]["peers"][0]["ike_suite"],
         "esp": facts["status"][0]["peers"][0]["esp_suite"],
@@ -43,7 +53,7 @@ def test_the_story_is_true(tmp_path: Path, encap: str) -> None:
     frames = reader.read(pcap)
     assert [frame.kind for frame in reader.holding(frames, MESSAGE.encode())] == ["clear"]
     carried = bytes.fromhex(facts["through_tunnel"]["frame"])
-    assert carried[14 + 9] == {"esp": 50, "udp": 17}[encap]
+    assert carried[14 + 9] == {"esp": 50, "udp": 17, "tcp": 6}[encap]
 
 
 def test_the_story_reads_well_without_a_terminal() -> None:
@@ -57,6 +67,19 @@ def test_the_story_reads_well_without_a_terminal() -> None:
         "tunnel up",
         "ESP header: SPI and sequence number",
         "10 of 10 came back",
+        "0 packets in clear",
+    ):
+        assert sentence in told.stdout
+
+
+def test_in_transport_mode_it_tells_whose_header_that_is() -> None:
+    told = subprocess.run([*LAB, "demo", "--mode", "transport"], capture_output=True, text=True)
+    assert told.returncode == 0, told.stdout + told.stderr
+    for sentence in (
+        'mode = "transport"',
+        "tunnel up in transport mode",
+        "IP header: from 10.0.1.1 to 10.0.1.2, nothing more",
+        "Transport mode: the packet has kept its own IP header, from 10.0.1.1 to 10.0.1.2.",
         "0 packets in clear",
     ):
         assert sentence in told.stdout

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,95 @@ def test_later_fragments_are_what_the_first_one_is(
 def test_a_fragment_without_its_first_one_counts_as_clear(tmp_path: Path) -> None:
     pieces = fragment(V4 / _natt(b"\0\0\1\0" + b"s" * 3000), 1400)
     assert [frame.kind for frame in _read(tmp_path, *pieces[1:])] == [Kind.CLEAR] * 2
+
+
+def _stream(*messages: bytes, prefix: bytes = b"IKETCP") -> bytes:
+    frames = [(2 + len(message)).to_bytes(2, "big") + message for message in messages]
+    return prefix + b"".join(frames)
+
+
+def _connection(octets: bytes, *cuts: int, answer: bytes = b"", first: int = 1000) -> list[Packet]:
+    """alice's connection to bob's port 4500: `octets` cut into segments, and bob's answer."""
+    there, back = TCP(sport=40000, dport=4500), TCP(sport=4500, dport=40000)
+    reverse = IP(src=V4.dst, dst=V4.src)
+
+    def segment(packet: IP, tcp: TCP, flags: str, place: int, payload: bytes = b"") -> Packet:
+        made = tcp.copy()
+        made.flags, made.seq = flags, (first + place) % (1 << 32)
+        return packet / made / Raw(payload) if payload else packet / made
+
+    edges = [0, *cuts, len(octets)]
+    return [
+        segment(V4, there, "S", -1),
+        segment(reverse, back, "SA", -1),
+        *(
+            segment(V4, there, "PA", start, octets[start:end])
+            for start, end in itertools.pairwise(edges)
+        ),
+        *([segment(reverse, back, "PA", 0, answer)] if answer else []),
+        segment(V4, there, "FA", len(octets)),
+    ]
+
+
+SAID = _stream(bytes(4) + IKE_MESSAGE, bytes(SEALED), b"\xff", b"", bytes(SEALED))
+ANSWER = _stream(bytes(4) + IKE_MESSAGE, bytes(SEALED), prefix=b"")
+
+
+@pytest.mark.parametrize("first", [1000, (1 << 32) - 50])
+@pytest.mark.parametrize("cuts", [(), (3,), (6, 7, 8, 40), tuple(range(1, len(SAID)))])
+def test_a_connection_of_ike_and_esp_is_known_however_it_is_cut(
+    tmp_path: Path, cuts: tuple[int, ...], first: int
+) -> None:
+    packets = _connection(SAID, *cuts, answer=ANSWER, first=first)
+    assert {frame.kind for frame in _read(tmp_path, *packets)} == {Kind.TCP}
+
+
+def test_repeated_and_reordered_segments_are_put_in_order(tmp_path: Path) -> None:
+    packets = _connection(SAID, 20, 60, 90)
+    shuffled = [*packets[:2], *packets[:1:-1], *packets[2:]]
+    assert {frame.kind for frame in _read(tmp_path, *shuffled)} == {Kind.TCP}
+
+
+def test_a_message_that_is_not_complete_yet_is_known_by_its_beginning(tmp_path: Path) -> None:
+    packets = _connection(SAID[:-5])
+    assert {frame.kind for frame in _read(tmp_path, *packets)} == {Kind.TCP}
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"the key is under the mat",
+        b"IKETC",
+        _stream(b"the key"),
+        _stream(bytes(4) + b"the key is under the mat, really"),
+        b"IKETCP\0\1" + bytes(SEALED),
+        b"IKETCP\0\0" + bytes(SEALED),
+        _stream(bytes(SEALED), prefix=b""),
+    ],
+)
+def test_what_only_uses_the_port_is_in_clear(tmp_path: Path, octets: bytes) -> None:
+    frames = _read(tmp_path, *_connection(octets + b"!" * (octets == b"IKETC")))
+    assert [frame.kind for frame in frames[2:3]] == [Kind.CLEAR]
+
+
+def test_from_the_first_nonsense_on_a_connection_is_in_clear(tmp_path: Path) -> None:
+    good = _stream(bytes(SEALED))
+    packets = _connection(good + _stream(b"the key", prefix=b"") + SAID, len(good))
+    kinds = [frame.kind for frame in _read(tmp_path, *packets)]
+    assert kinds == [Kind.TCP] * 3 + [Kind.CLEAR] + [Kind.TCP]
+
+
+def test_octets_whose_beginning_eve_has_not_seen_are_in_clear(tmp_path: Path) -> None:
+    packets = _connection(SAID, 20, 60)
+    late, gap = packets[2:], packets[:3] + packets[4:]
+    assert {frame.kind for frame in _read(tmp_path, *late)[:-1]} == {Kind.CLEAR}
+    kinds = [frame.kind for frame in _read(tmp_path, *gap)]
+    assert kinds == [Kind.TCP] * 3 + [Kind.CLEAR] + [Kind.TCP]
+
+
+def test_the_same_ports_may_be_used_by_one_connection_after_the_other(tmp_path: Path) -> None:
+    packets = _connection(SAID) + _connection(SAID, 10, first=77777)
+    assert {frame.kind for frame in _read(tmp_path, *packets)} == {Kind.TCP}
 
 
 def test_bookmarks_divide_a_capture_and_are_not_counted(tmp_path: Path) -> None:

@@ -72,6 +72,19 @@ def test_without_a_device_both_hosts_derive_the_addresses(topology: Topology) ->
     assert devices(topology, "alice") == {"lo", WIRE}
 
 
+def test_in_transport_mode_packets_keep_their_own_header(topology: Topology) -> None:
+    recorder = Recorder(topology)
+    first, second = both(topology, "--mode", "transport")
+    address = re.search(r"asa0 will be (10\.\S+)/30", second.output)
+    assert address is not None
+    ping(topology, "alice", address[1])
+    interrupt(first)
+    recorder.stop()
+    sealed = [frame for frame in read(recorder.file) if frame.kind is Kind.ESP]
+    assert len(sealed) == 6
+    assert all(address[1] in (frame.source, frame.destination) for frame in sealed)
+
+
 def test_addresses_may_be_given(topology: Topology) -> None:
     first = quick(topology, ALICE, "--address", "10.8.0.1/24")
     second = quick(topology, BOB, "--address", "10.8.0.2/24")
@@ -112,6 +125,12 @@ def test_the_key_may_be_in_a_file_or_be_asked_for(topology: Topology) -> None:
         ("address flush dev eth0", [], 1, "it has no IPv4 address, and 192.168.77.2 is IPv4"),
         ("", ["-key", ""], 2, "the key is empty"),
         ("", ["-key", "@/nowhere"], 2, "there is no file /nowhere"),
+        (
+            "",
+            ["--mode", "transport", "--address", "10.0.1.1/24"],
+            2,
+            "transport mode is between two addresses, and the other one is not known",
+        ),
         ("", ["--address", "10.0.1.0/24"], 2, "is a network, and no host in it"),
     ],
 )

@@ -20,7 +20,7 @@ def test_it_tells_what_happens_in_sentences(topology: Topology) -> None:
     programs = both_up(alice, bob)
     said = programs[0].output
     assert f"{TUNNEL}: 10.0.1.1/24, fd00:1::1/64, MTU " in said
-    assert "Listening on UDP 500 and 4500 and for ESP." in said
+    assert "Listening on UDP 500 and 4500, on TCP 4500 and for ESP." in said
     assert "bob: knocking at 192.168.77.2" in said
     assert "bob: 192.168.77.2 answered; the two sides chose aes256gcm16-prfsha384-x25519" in said
     assert "bob: authenticated as key:" in said
@@ -171,6 +171,7 @@ def test_a_silent_peer_exits_with_6_after_the_documented_time(topology: Topology
     alice, _ = sides(topology)
     said = ends(alice.run("--once"), 6)
     assert "no answer from 192.168.77.2 to 6 IKE_SA_INIT messages in 32 seconds" in said
+    assert "Inside TCP, which was tried as well: connection refused." in said
     assert "UDP 500 and 4500" in said
 
 

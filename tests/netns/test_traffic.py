@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import sys
-from pathlib import Path
 
 import pytest
 
 from hushwire.lab.eve import Recorder
 from hushwire.lab.reader import Kind, holding, read, tally
 from hushwire.lab.topology import BOB, Topology
+from tests.netns.traffic import (
+    HOUSEKEEPING,
+    MARKER,
+    send_ten_megabytes,
+    send_udp_of_every_size,
+)
 from tests.netns.tunnels import both_up, ping, sides
-
-_MARKER = b"the key is under the mat "
-_TALK = [sys.executable, "-m", "hushwire.lab.talk"]
-_UDP_SIZES = Path(__file__).with_name("udp_sizes.py")
-_HOUSEKEEPING = {Kind.ARP, Kind.NEIGHBOUR, Kind.IKE, Kind.KEEPALIVE}
 
 
 @pytest.mark.parametrize("outer", ["underlay", "underlay6"])
-@pytest.mark.parametrize("encap", ["auto", "esp", "udp"])
-def test_ping_tcp_and_udp_of_every_size_cross_the_wire_as_esp(
+@pytest.mark.parametrize("encap", ["auto", "esp", "udp", "tcp"])
+def test_ping_tcp_and_udp_of_every_size_cross_the_wire_sealed(
     topology: Topology, encap: str, outer: str
 ) -> None:
     alice, bob = sides(topology)
@@ -31,20 +29,21 @@ def test_ping_tcp_and_udp_of_every_size_cross_the_wire_as_esp(
         side.write(encap=encap, endpoint=str(getattr(side.other, outer)), start=start)
     recorder = Recorder(topology)
     both_up(alice, bob, at_once=False)
-    assert alice.tunnel()["encapsulation"] == ("udp" if encap == "udp" else "esp")
+    assert alice.tunnel()["encapsulation"] == ("esp" if encap == "auto" else encap)
 
     for target in (BOB.tunnel.ip, BOB.tunnel6.ip):
-        ping(topology, "alice", target, "-p", _MARKER[:16].hex())
-        _send_ten_megabytes(topology, str(target))
+        ping(topology, "alice", target, "-p", MARKER[:16].hex())
+        send_ten_megabytes(topology, str(target))
     for target in (BOB.tunnel.ip, BOB.tunnel6.ip):
-        _send_udp_of_every_size(topology, str(target))
+        send_udp_of_every_size(topology, str(target))
 
     assert recorder.stop() == 0
     frames = read(recorder.file)
     counts = {kind for kind, count in tally(frames).items() if count}
-    assert Kind.ESP in counts
-    assert counts <= _HOUSEKEEPING | {Kind.ESP}
-    assert not holding(frames, _MARKER[:16])
+    sealed = {Kind.TCP} if encap == "tcp" else {Kind.ESP}
+    assert counts & {Kind.ESP, Kind.TCP}
+    assert counts <= HOUSEKEEPING | sealed
+    assert not holding(frames, MARKER[:16])
 
 
 def test_traffic_in_both_directions_is_counted_by_both(topology: Topology) -> None:
@@ -91,20 +90,3 @@ def test_without_a_tunnel_nothing_leaves_in_clear(topology: Topology) -> None:
     assert alice.drops("no_sa") >= 3
     recorder.stop()
     assert tally(read(recorder.file))[Kind.CLEAR] == 0
-
-
-def _send_ten_megabytes(topology: Topology, target: str) -> None:
-    taker = topology.start("bob", [*_TALK, "take", target, "7001"])
-    taker.wait_for_line("ready")
-    given = topology.run("alice", [*_TALK, "give", target, "7001", "10000000"]).stdout
-    taken = taker.finish().splitlines()[-1]
-    for key in ("octets", "sha256"):
-        assert json.loads(given)[key] == json.loads(taken)[key]
-
-
-def _send_udp_of_every_size(topology: Topology, target: str) -> None:
-    listener = topology.start("bob", [sys.executable, _UDP_SIZES, "echo", target])
-    listener.wait_for_line("ready")
-    done = topology.run("alice", [sys.executable, _UDP_SIZES, "send", target])
-    assert done.stdout.split() == ["1472", hashlib.sha256(_MARKER).hexdigest()]
-    listener.finish()

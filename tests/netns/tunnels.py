@@ -25,6 +25,7 @@ class Side:
     other: Resident
     peer: dict[str, str] = field(default_factory=dict)
     address: tuple[str, ...] = ()
+    interface: dict[str, str | bool | int] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -34,9 +35,9 @@ class Side:
     def file(self) -> Path:
         return FILES / self.name / f"{TUNNEL}.toml"
 
-    def write(self, **peer: str | bool | Sequence[str] | None) -> Side:
+    def write(self, **peer: str | bool | int | Sequence[str] | None) -> Side:
         """The configuration file; `peer` are keys of [peer.X], None leaves a default one out."""
-        settings: dict[str, str | bool | Sequence[str] | None] = {
+        settings: dict[str, str | bool | int | Sequence[str] | None] = {
             "endpoint": str(self.other.underlay),
             "networks": [f"{self.other.tunnel.ip}/32", f"{self.other.tunnel6.ip}/128"],
             **self.peer,
@@ -47,6 +48,7 @@ class Side:
             f'name = "{TUNNEL}"',
             f'address = ["{self.me.tunnel}", "{self.me.tunnel6}"]',
             f'private_key_file = "{self.name}.key"',
+            *(f"{key} = {json.dumps(value)}" for key, value in self.interface.items()),
             f"[peer.{self.other.name}]",
         ]
         lines += [

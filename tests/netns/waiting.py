@@ -13,12 +13,14 @@ _LIMIT_SECONDS = 30.0
 _Thing = TypeVar("_Thing")
 
 
-def wait_until(condition: Callable[[], _Thing], what: str) -> _Thing:
+def wait_until(
+    condition: Callable[[], _Thing], what: str, seconds: float = _LIMIT_SECONDS
+) -> _Thing:
     """What `condition` returns as soon as that is true."""
-    deadline = time.monotonic() + _LIMIT_SECONDS
+    deadline = time.monotonic() + seconds
     while not (result := condition()):
         if time.monotonic() > deadline:
-            raise AssertionError(f"in {_LIMIT_SECONDS:g} s there was no {what}")
+            raise AssertionError(f"in {seconds:g} s there was no {what}")
         time.sleep(0.005)
     return result
 

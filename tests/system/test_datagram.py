@@ -6,16 +6,28 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
+from scapy.layers.inet import IP, IPOption_NOP
+from scapy.layers.inet6 import (
+    IPv6,
+    IPv6ExtHdrDestOpt,
+    IPv6ExtHdrHopByHop,
+    IPv6ExtHdrRouting,
+    PadN,
+)
+from scapy.packet import Packet, Raw
 
 from hushwire.lab.topology import ALICE, BOB, Topology
 from hushwire.sa.association import Address, Path
 from hushwire.system.datagram import (
     open_raw_esp,
+    open_raw_whole,
     open_udp,
     receive,
     receive_esp,
+    receive_esp_whole,
     send,
     send_esp,
+    send_whole,
 )
 from hushwire.system.errors import SystemFailureError
 from tests.netns.inside import inside
@@ -177,3 +189,59 @@ def test_both_families_share_a_port(network: Topology) -> None:
 def test_an_unknown_device_is_explained(network: Topology) -> None:
     with pytest.raises(SystemFailureError, match="no device has this name"):
         _udp(network, "alice", socket.AF_INET, "eth7")
+
+
+_OPTIONS = [PadN(optdata=b"\0" * 4)]
+_V6 = IPv6(src="fd00:77::1", dst="fd00:77::2", hlim=9, tc=0xB8, fl=0x12345)
+_V4 = IP(src="192.168.77.1", dst="192.168.77.2", ttl=7, tos=0xB8, id=99, flags="DF")
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        _V4,
+        IP(src="192.168.77.1", dst="192.168.77.2", id=5, options=[IPOption_NOP()] * 4),
+        _V6,
+        IPv6(src="fd00:77::1", dst="fd00:77::2"),
+        _V6 / IPv6ExtHdrHopByHop(options=_OPTIONS),
+        _V6
+        / IPv6ExtHdrHopByHop(options=_OPTIONS)
+        / IPv6ExtHdrDestOpt(options=_OPTIONS)
+        / IPv6ExtHdrRouting(type=2, addresses=["fd00:77::2"], segleft=0),
+    ],
+)
+def test_a_whole_packet_arrives_with_the_headers_that_it_was_given(
+    network: Topology, packet: Packet
+) -> None:
+    family = socket.AF_INET if packet.version == 4 else socket.AF_INET6
+    esp = b"\0\0\x12\x34" + bytes(100)
+    whole = packet.copy()
+    whole.lastlayer().fields["proto" if packet.version == 4 else "nh"] = 50
+    octets = bytes(whole / Raw(esp))
+    with inside(network, "alice"):
+        sender = open_raw_whole(family)
+    with sender, _raw(network, "bob", family) as receiver:
+        send_whole(sender, octets)
+        wait_readable(receiver)
+        got = receive_esp_whole(receiver)
+        assert receive_esp_whole(receiver) is None
+    assert got is not None
+    front, payload = got
+    assert payload == esp
+    assert front.protocol == 50
+    expected = octets[: -len(esp)]
+    if family == socket.AF_INET6:
+        expected = expected[:4] + bytes(2) + expected[6:]  # the length is not told
+    assert front.octets == expected
+
+
+@families
+def test_a_whole_packet_larger_than_the_device_takes_is_refused(
+    network: Topology, family: int
+) -> None:
+    with inside(network, "alice"):
+        sender = open_raw_whole(family)
+    packet = (_V4 if family == socket.AF_INET else _V6) / Raw(bytes(1500))
+    with sender, pytest.raises(OSError) as caught:
+        send_whole(sender, bytes(packet))
+    assert caught.value.errno == errno.EMSGSIZE

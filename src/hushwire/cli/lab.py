@@ -29,6 +29,8 @@ namespaces and open /dev/net/tun.
   hushwire lab demo                      the story, in ten seconds
   hushwire lab demo --pcap eve.pcap      and what eve has, for Wireshark
   hushwire lab demo --encap udp          the same with ESP in UDP, as behind a NAT
+  hushwire lab demo --mode transport     packets keep their own IP header
+  hushwire lab demo --encap tcp          the same inside TCP, where UDP does not get through
 
   hushwire lab up                        a lab that stays, the tunnel up
   hushwire lab shell alice               a shell on alice (or bob, or eve)
@@ -61,13 +63,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     verbs = parser.add_subparsers(metavar="demo|up|shell|down", required=True)
 
     demo = _verb(verbs, "demo", _DEMO)
-    _add_encap(demo)
+    _add_variant(demo)
     demo.add_argument("--pcap", metavar="FILE", type=Path, help="keep what eve has recorded")
     demo.add_argument("--json", action="store_true", help="only the facts, as one JSON object")
     demo.set_defaults(run=_demo)
 
     up = _verb(verbs, "up", "Make a lab that stays, with the tunnel between alice and bob up.")
-    _add_encap(up)
+    _add_variant(up)
     up.set_defaults(run=_up)
 
     shell = _verb(verbs, "shell", _SHELL)
@@ -89,12 +91,18 @@ def _verb(
     )
 
 
-def _add_encap(parser: argparse.ArgumentParser) -> None:
+def _add_variant(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--mode",
+        choices=("tunnel", "transport"),
+        default="tunnel",
+        help="a packet inside another, or a packet under its own IP header; default: tunnel",
+    )
     parser.add_argument(
         "--encap",
-        choices=("auto", "esp", "udp"),
+        choices=("auto", "esp", "udp", "tcp"),
         default="auto",
-        help="what carries ESP: IP protocol 50 or UDP port 4500; default: as they agree",
+        help="what carries ESP: IP protocol 50, UDP port 4500 or TCP; default: as they agree",
     )
 
 
@@ -123,7 +131,7 @@ def _tell(arguments: argparse.Namespace, screen: Screen) -> dict[str, Any]:
     from hushwire.lab.topology import Topology
 
     with _knowing_the_cure("demo"), Topology() as network:
-        story = Story(network, screen, arguments.encap)
+        story = Story(network, screen, arguments.encap, arguments.mode)
         try:
             story.facts["fine"] = story.tell(arguments.pcap)
         except LabError as error:
@@ -140,7 +148,7 @@ def _up(arguments: argparse.Namespace) -> int:
 
     signal.signal(signal.SIGTERM, _end)
     with _knowing_the_cure("up"):
-        return _print(lambda: keep.up(arguments.encap))
+        return _print(lambda: keep.up(arguments.encap, arguments.mode))
 
 
 def _shell(arguments: argparse.Namespace) -> int:

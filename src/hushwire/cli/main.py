@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from _typeshed import SupportsWrite
 
 # Every verb is a module here with add_parser(). What is heavy they import when they run.
-VERBS = ("genkey", "pubkey", "genpsk", "quick", "run", "status", "lab")
+VERBS = ("genkey", "pubkey", "genpsk", "quick", "run", "up", "down", "status", "doctor", "lab")
 
 _HELP = """\
 usage: hushwire VERB ...   hushwire VERB --help says more   hushwire --version
@@ -46,7 +46,9 @@ Keys     genkey   a private key            pubkey   the public key of one
          genpsk   a strong shared secret, for a peer without key pairs
 Tunnels  run      one interface, here in the foreground
          quick    one line instead of a file, the same on both hosts
+         up       one in the background         down     ends it
          status   tunnels, suites, bytes, and drops by their cause
+         doctor   what this host can and cannot do, and what mends it
 Learn    lab      alice, eve and bob on this machine, and what eve sees
 
 Exit codes: 0 fine, 1 failed, 2 wrong usage or configuration, 3 not permitted

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hushwire.config.model import IpInterface, IpNetwork
     from hushwire.config.quick import Line
 
+_Given = TypeVar("_Given")
 _Value = TypeVar("_Value")
 
 _HELP = """\
@@ -66,8 +67,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         default=[],
         help="a network behind the other host; may be repeated",
     )
-    parser.add_argument("--mode", choices=("tunnel",), default="tunnel")
-    parser.add_argument("--encap", choices=("auto", "esp", "udp"), default="auto")
+    parser.add_argument("--mode", choices=("tunnel", "transport"), default="tunnel")
+    parser.add_argument("--encap", choices=("auto", "esp", "udp", "tcp"), default="auto")
     parser.add_argument("--once", action="store_true", help="one attempt, as in hushwire run")
     parser.add_argument(
         "--json", action="store_true", help="one JSON object a line instead of sentences"
@@ -92,15 +93,14 @@ def run(arguments: argparse.Namespace) -> int:
         addresses = ", ".join(str(address) for address in line.addresses)
         how = "as given" if arguments.address else "derived from the two endpoints"
         journal.say(f"{line.tun} will be {addresses} here ({how}).")
-    config = configure(line)
+    config = _parsed(line, configure)
     failure = asyncio.run(Service(config, journal, once=arguments.once).run())
     return ExitCode.FINE if failure is None else ExitCode.of(failure.cause)
 
 
 def _line(arguments: argparse.Namespace, secret: bytes) -> Line:
-    from hushwire.config.model import Mode
     from hushwire.config.quick import Line, derive_addresses
-    from hushwire.sa.association import Encap
+    from hushwire.sa.association import Encap, Mode
     from hushwire.system.addresses import addresses_of, device_exists
 
     remote = _address(arguments.destination_ip)
@@ -135,11 +135,11 @@ def _line(arguments: argparse.Namespace, secret: bytes) -> Line:
     )
 
 
-def _parsed(text: str, parse: Callable[[str], _Value]) -> _Value:
+def _parsed(given: _Given, parse: Callable[[_Given], _Value]) -> _Value:
     from hushwire.config.errors import BadValueError
 
     try:
-        return parse(text)
+        return parse(given)
     except BadValueError as error:
         raise UsageError(str(error)) from error
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hushwire.cli.exit_code import ExitCode
+from hushwire.cli.interface import interface_name
+
+if TYPE_CHECKING:
+    from hushwire.system.guard import Standing
 
 _HELP = """\
 Shows what the hushwire of this network namespace is doing: its peers, what was
@@ -16,6 +20,7 @@ agreed with each, traffic, and every packet that went no further, by cause.
   sudo hushwire status hw0             one of them
   sudo hushwire status --json          for a script: a list of objects
 """
+_CARRIERS = {"esp": "IP protocol 50", "udp": "in UDP 4500", "tcp": "in TCP"}
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -31,9 +36,20 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(arguments: argparse.Namespace) -> int:
     from hushwire.daemon import control
+    from hushwire.system import guard
 
-    names = [_interface_name(arguments.name)] if arguments.name else control.running()
-    every = [control.ask(name, "status") for name in names]
+    guards = {standing.name: _guard_facts(standing) for standing in guard.standing()}
+    answering = control.answering()
+    # Whose process has died still shows by its guard.
+    dead = sorted(guards.keys() - set(answering))
+    names = [interface_name(arguments.name)] if arguments.name else [*answering, *dead]
+    every = [control.ask(name, "status") for name in names if name not in dead]
+    every = [facts | {"guard": guards.get(str(facts["interface"]))} for facts in every]
+    every += [
+        {"interface": name, "state": "dead", "guard": guards[name]}
+        for name in names
+        if name in dead
+    ]
     if arguments.json:
         print(json.dumps(every, indent=2))
     elif every:
@@ -45,26 +61,47 @@ def run(arguments: argparse.Namespace) -> int:
     return ExitCode.FINE
 
 
-def _interface_name(name_or_file: str) -> str:
-    """NAME itself, or the name of the interface that a file configures."""
-    if not name_or_file.endswith(".toml"):
-        return name_or_file
-    from pathlib import Path
-
-    from hushwire.config.load import load
-
-    return load(Path(name_or_file)).interface.name
-
-
 def _text(facts: dict[str, Any]) -> str:
+    if facts.get("state") == "dead":
+        return _dead(facts["interface"], facts["guard"])
     lines = [
-        f"{facts['interface']}: {', '.join(facts['address'])}, MTU {facts['mtu']}, "
+        f"{facts['interface']}: {', '.join(facts['address']) or 'no address'}, MTU {facts['mtu']}, "
         f"{facts['engine']} engine, {facts['file']}"
     ]
     for peer in facts["peers"]:
         lines += ["", *_peer(peer)]
-    lines += ["", *_drops(facts)]
+    lines += ["", *_guard(facts["guard"]), *_drops(facts)]
     return "\n".join(lines)
+
+
+def _guard_facts(standing: Standing) -> dict[str, Any]:
+    return {
+        "networks": list(standing.networks),
+        "dropped_out": standing.dropped_out,
+        "dropped_in": standing.dropped_in,
+    }
+
+
+def _dead(name: str, guard: dict[str, Any]) -> str:
+    return (
+        f"{name}: no hushwire runs it, and its guard stands: everything for "
+        f"{', '.join(guard['networks'])} is dropped\n  ({_counts(guard)}).\n"
+        f"  hushwire up {name}      (or run it again) brings the tunnel back\n"
+        f"  hushwire down {name}    removes the guard; then traffic can leave in clear"
+    )
+
+
+def _guard(guard: dict[str, Any] | None) -> list[str]:
+    if guard is None:
+        return ["  guard: none, so without a tunnel packets can leave in clear"]
+    return [f"  guard: {', '.join(guard['networks'])}; {_counts(guard)}"]
+
+
+def _counts(guard: dict[str, Any]) -> str:
+    return (
+        f"{guard['dropped_out']} packets kept from leaving in clear, "
+        f"{guard['dropped_in']} refused that came so"
+    )
 
 
 def _peer(peer: dict[str, Any]) -> list[str]:
@@ -82,9 +119,10 @@ def _peer(peer: dict[str, Any]) -> list[str]:
         ("IKE", f"{peer['ike_suite']}, {peer['role']}"),
     ]
     if "esp_suite" in peer:
-        carrier = {"esp": "IP protocol 50", "udp": "in UDP 4500"}[peer["encapsulation"]]
+        carrier = _CARRIERS[peer["encapsulation"]]
         rows += [
             ("ESP", f"{peer['esp_suite']}, {carrier}, in {peer['spi_in']}, out {peer['spi_out']}"),
+            ("mode", peer["mode"]),
             ("carries", f"{', '.join(peer['local'])} <-> {', '.join(peer['remote'])}"),
         ]
     if peer.get("path_mtu"):

@@ -11,6 +11,7 @@ from pathlib import Path
 from hushwire.config import keys, values
 from hushwire.config.between import check_peers
 from hushwire.config.errors import BadValueError, ConfigError
+from hushwire.config.hosts import transport_hosts
 from hushwire.config.lines import Lines
 from hushwire.config.model import (
     Config,
@@ -18,16 +19,17 @@ from hushwire.config.model import (
     InterfaceConfig,
     IpAddress,
     IpNetwork,
-    Mode,
+    Ipv6,
     PeerConfig,
     Start,
 )
 from hushwire.config.table import Table, quote, table_name
 from hushwire.crypto.sign import PublicKey
 from hushwire.crypto.suites import DEFAULT_ESP, DEFAULT_IKE
-from hushwire.sa.association import Encap
+from hushwire.sa.association import Encap, Mode
 from hushwire.sa.identity import Identity
 from hushwire.wire.registry import IdType
+from hushwire.wire.tcpencap import TCP_PORT
 
 FOLDER = Path("/etc/hushwire")
 _DEFAULT_SECONDS = 20.0
@@ -39,6 +41,9 @@ INTERFACE_KEYS = {
     "private_key_file": '"alice.key"',
     "engine": '"auto"',
     "underlay": '"eth0"',
+    "guard": "false",
+    "ipv6": '"allow"',
+    "tcp_port": "4500",
 }
 PEER_KEYS = {
     "endpoint": '"192.0.2.1"',
@@ -56,6 +61,7 @@ PEER_KEYS = {
     "dpd": '"20s"',
     "keepalive": '"20s"',
     "copy_dscp": "true",
+    "tcp_port": "4500",
 }
 _LATER_KEYS = frozenset({"ca_file", "rekey_after", "rekey_bytes"})
 
@@ -73,6 +79,8 @@ def load(path: Path) -> Config:
     top = Table(path, lines, (), document, {})
     interface_table, peer_tables = _tables(top)
     interface = _interface(interface_table)
+    if not interface.address and any(t.values.get("mode") != "transport" for t in peer_tables):
+        raise interface_table.missing("address")  # between hosts it is their real one
     peers = tuple(_peer(table, interface) for table in peer_tables)
     check_peers(peer_tables, peers)
     return Config(path, interface, peers)
@@ -170,17 +178,18 @@ def _interface(table: Table) -> InterfaceConfig:
             what = f"without a name in {table.name} the file's name counts, and {error.what}"
             raise table.error((), what, 'Write for example: name = "hw0"') from error
     address = table.parse_each("address", values.interface_address)
-    if address is None:
-        raise table.missing("address")
     return InterfaceConfig(
         name=name,
-        address=address,
+        address=address or (),
         private_key=table.parse(
             "private_key_file",
             lambda text: keys.read_private_key(keys.key_path(text, table.file.parent)),
         ),
         engine=table.choice("engine", EngineChoice.AUTO, later=("native", "ebpf", "xfrm")),
         underlay=table.parse("underlay", values.device),
+        guard=table.switch("guard", True),
+        ipv6=table.choice("ipv6", Ipv6.BLOCK) if "ipv6" in table.values else None,
+        tcp_port=table.port("tcp_port", TCP_PORT),
     )
 
 
@@ -198,7 +207,13 @@ def _peer(table: Table, interface: InterfaceConfig) -> PeerConfig:
         raise table.error(
             ("start",), what, f"Write for example: endpoint = {PEER_KEYS['endpoint']}"
         )
-    networks, local_networks = _networks(table, interface)
+    mode = table.choice("mode", Mode.TUNNEL)
+    encap = table.choice("encap", Encap.AUTO)
+    networks, local_networks = (
+        transport_hosts(table, interface, endpoint, encap)
+        if mode is Mode.TRANSPORT
+        else _networks(table, interface)
+    )
     return PeerConfig(
         name=table.path[-1],
         endpoint=endpoint,
@@ -209,8 +224,8 @@ def _peer(table: Table, interface: InterfaceConfig) -> PeerConfig:
         or _default_local_id(interface, public_key),
         networks=networks,
         local_networks=local_networks,
-        mode=table.choice("mode", Mode.TUNNEL, later=("transport",)),
-        encap=table.choice("encap", Encap.AUTO, later=("tcp",)),
+        mode=mode,
+        encap=encap,
         start=start,
         ike=table.parse_each("ike", values.ike_proposal)
         or tuple(values.ike_proposal(text) for text in DEFAULT_IKE),
@@ -218,7 +233,8 @@ def _peer(table: Table, interface: InterfaceConfig) -> PeerConfig:
         or tuple(values.esp_proposal(text) for text in DEFAULT_ESP),
         dpd=table.parse("dpd", values.duration) or _DEFAULT_SECONDS,
         keepalive=table.parse("keepalive", values.duration) or _DEFAULT_SECONDS,
-        copy_dscp=table.flag("copy_dscp"),
+        copy_dscp=table.switch("copy_dscp", False),
+        tcp_port=table.port("tcp_port", TCP_PORT),
     )
 
 

@@ -15,7 +15,7 @@ from ipaddress import (
 from pathlib import Path
 
 from hushwire.crypto.sign import PrivateKey, PublicKey
-from hushwire.sa.association import Encap
+from hushwire.sa.association import Encap, Mode
 from hushwire.sa.identity import Identity
 from hushwire.wire.ike.payloads.sa import Transform
 
@@ -40,18 +40,22 @@ class Start(StrEnum):
     WAIT = "wait"
 
 
-class Mode(StrEnum):
-    """RFC 4301 §3.2."""
+class Ipv6(StrEnum):
+    """IPv6 that no tunnel carries: dropped, or left to go its own way."""
 
-    TUNNEL = "tunnel"
+    BLOCK = "block"
+    ALLOW = "allow"
 
 
 @dataclass(frozen=True, slots=True)
 class InterfaceConfig:
     """This host's side. `private_key` is there when any peer is known by its public key.
 
+    `tcp_port` is where it listens for IKE and ESP inside TCP, if any peer may come so.
     `existing`: the device is there already; it is used with the addresses that it has, and left as
-    it was found.
+    it was found. `address` may be empty where every peer is in transport mode, on the hosts' real
+    addresses. `guard`: what is for the peers' networks is dropped where it would go beside the
+    tunnel. `ipv6` None means that the guard blocks it where all of IPv4 goes into the tunnel.
     """
 
     name: str
@@ -59,7 +63,10 @@ class InterfaceConfig:
     private_key: PrivateKey | None = field(repr=False)
     engine: EngineChoice
     underlay: str | None
+    tcp_port: int
     existing: bool = False
+    guard: bool = True
+    ipv6: Ipv6 | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +76,9 @@ class PeerConfig:
     `endpoint` is an address, a DNS name as text, or None: wait for the peer. `id` is None where
     any identity will do (the pre-shared key is the proof); `local_id` None means the address that
     the IKE SA has on this side. `ike` and `esp` are proposals in order of preference. `dpd` and
-    `keepalive` are seconds.
+    `keepalive` are seconds. `tcp_port` is the peer's. In transport mode `networks` and
+    `local_networks` are one host each; `local_networks` is empty where our own address towards the
+    peer is to be found at the start.
     """
 
     name: str
@@ -87,6 +96,7 @@ class PeerConfig:
     esp: tuple[Transforms, ...]
     dpd: float
     keepalive: float
+    tcp_port: int
     copy_dscp: bool = False
 
 
@@ -97,3 +107,8 @@ class Config:
     path: Path
     interface: InterfaceConfig
     peers: tuple[PeerConfig, ...]
+
+    @property
+    def listens_in_tcp(self) -> bool:
+        """May any of the peers come inside TCP? It is never negotiated (RFC 9329 §2)."""
+        return any(peer.encap in (Encap.AUTO, Encap.TCP) for peer in self.peers)

@@ -105,6 +105,18 @@ class Table:
             parsed.append(value)
         return tuple(parsed)
 
+    def port(self, key: str, default: int) -> int:
+        """A port number."""
+        value = self.values.get(key)
+        if value is None:
+            return default
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise self._wrong_type(key, value, "a whole number")
+        if not 1 <= value <= 0xFFFF:
+            what = f"{key} in {self.name} cannot be {value}: ports are 1 to 65535"
+            raise self.error((key,), what, self._write(key))
+        return value
+
     def choice(self, key: str, default: _E, later: tuple[str, ...] = ()) -> _E:
         """One of the values of `default`'s enumeration; `later` are a later version's."""
         text = self.text(key)
@@ -125,11 +137,11 @@ class Table:
             nearest(text, known, "It can be", quote),
         )
 
-    def flag(self, key: str) -> bool:
-        """true or false; false where the key is absent."""
-        value = self.values.get(key, False)
+    def switch(self, key: str, default: bool) -> bool:
+        """true or false."""
+        value = self.values.get(key, default)
         if not isinstance(value, bool):
-            raise self._wrong_type(key, value, "true or false, without quotes")
+            raise self._wrong_type(key, value, "true or false")
         return value
 
     def missing(self, key: str) -> ConfigError:

@@ -6,6 +6,7 @@ One request and one response, each a JSON object on one line.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import socket
@@ -35,24 +36,30 @@ class ControlServer:
         self._name = name
         self._verbs = verbs
         self._server: asyncio.Server | None = None
+        self._lock: int | None = None
 
     def claim(self) -> None:
-        """Raises `SystemFailureError` when a daemon for this interface runs already."""
-        netns.make_runtime_dir()
-        path = socket_path(self._name)
-        if path.exists():
-            if _answers(path):
-                raise SystemFailureError(
-                    f"interface {self._name}",
-                    "hushwire runs it already in this network namespace",
-                    f"`hushwire status {self._name}` shows it; stop that one first.",
-                )
-            path.unlink()
+        """From now on this process, and no other, runs the interface, until `close` or its end.
+
+        Raises `SystemFailureError` when another does.
+        """
+        # A lock, because of two that begin at the same moment one must not touch the other's guard.
+        lock = netns.make_runtime_dir() / f"{self._name}.lock"
+        self._lock = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._unlock()
+            raise SystemFailureError(
+                f"interface {self._name}",
+                "hushwire runs it already in this network namespace",
+                f"`hushwire status {self._name}` shows it; stop that one first.",
+            ) from error
 
     async def open(self) -> None:
-        """Answer from now on. Raises as `claim`."""
-        self.claim()
+        """Answer from now on; only after `claim`."""
         path = socket_path(self._name)
+        path.unlink(missing_ok=True)  # of one that was killed
         before = os.umask(0o177)
         try:
             self._server = await asyncio.start_unix_server(
@@ -66,6 +73,12 @@ class ControlServer:
             self._server.close()
             self._server = None
             socket_path(self._name).unlink(missing_ok=True)
+        self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -97,6 +110,11 @@ def running() -> list[str]:
         raise _not_permitted() from error
 
 
+def answering() -> list[str]:
+    """Those of `running` behind whose socket there is somebody. Raises `NotPermittedError`."""
+    return [name for name in running() if holder(name) is not None]
+
+
 def ask(name: str, verb: str) -> Facts:
     """Put one request to the daemon of an interface.
 
@@ -116,7 +134,7 @@ def ask(name: str, verb: str) -> Facts:
         raise SystemFailureError(
             f"interface {name}",
             "no hushwire runs it in this network namespace",
-            f"Start it: hushwire run {name}.toml",
+            f"Start it: hushwire up {name}",
         ) from error
     if not isinstance(facts, dict) or "error" in facts:
         raise SystemFailureError(
@@ -125,14 +143,22 @@ def ask(name: str, verb: str) -> Facts:
     return facts
 
 
-def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(_ASK_SECONDS)
-        try:
-            sock.connect(str(path))
-        except OSError:
-            return False
-    return True
+def holder(name: str) -> int | None:
+    """The process that listens on the control socket of an interface, even if it does not answer.
+
+    Raises `NotPermittedError`.
+    """
+    try:
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(_ASK_SECONDS)
+            sock.connect(str(socket_path(name)))
+            credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    except PermissionError as error:
+        raise _not_permitted() from error
+    except OSError:
+        return None
+    pid, _, _ = _UCRED.unpack(credentials)
+    return int(pid)
 
 
 def _allowed(sock: socket.socket) -> bool:

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 from hushwire.config.model import Config, IpAddress, IpNetwork
 from hushwire.crypto.ciphers import ciphers_of
-from hushwire.esp.size import inner_mtu
-from hushwire.sa.association import Encap, Encapsulation
+from hushwire.daemon.hosts import on_real_addresses
+from hushwire.esp.size import inner_mtu, transport_mtu
+from hushwire.sa.association import Encap, Encapsulation, Mode
 from hushwire.system.addresses import add_address
 from hushwire.system.adopt import adopt_tun
 from hushwire.system.errors import SystemFailureError
@@ -15,6 +16,14 @@ from hushwire.system.routes import add_route, device_mtu
 from hushwire.system.tun import Tun, open_tun
 
 _USUAL_MTU = 1500
+_CARRIERS = {
+    Encap.ESP: Encapsulation.ESP,
+    Encap.UDP: Encapsulation.UDP,
+    Encap.TCP: Encapsulation.TCP,
+    # NAT detection may still choose UDP, the larger of the two. Inside TCP, the last resort, a
+    # packet of this size takes two segments.
+    Encap.AUTO: Encapsulation.UDP,
+}
 _SMALLEST_INNER_MTU = 1280  # RFC 8200 §5: less, and IPv6 does not work inside
 
 
@@ -31,6 +40,8 @@ def open_device(config: Config, endpoints: dict[str, IpAddress]) -> tuple[Tun, i
         for address in () if existing else config.interface.address:
             add_address(tun.name, address)
         for peer in config.peers:
+            if on_real_addresses(config, peer):
+                continue  # a rule of daemon/hosts.py takes the place of the route
             for network in peer.networks:
                 _refuse_to_swallow(network, endpoints.values())
                 add_route(tun.name, network, _source(config, network))
@@ -69,11 +80,13 @@ def _mtu(config: Config, endpoints: dict[str, IpAddress]) -> int:
         else:
             underlay = device_mtu(endpoint, config.interface.underlay)
             version = endpoint.version
-        # NAT detection may still choose UDP, the larger of the two.
-        carrier = Encapsulation.ESP if peer.encap is Encap.ESP else Encapsulation.UDP
+        carrier = _CARRIERS[peer.encap]
+        transport = peer.mode is Mode.TRANSPORT
+        if transport:
+            version = peer.networks[0].version
         # The peer may choose any of what its proposals name.
         sizes += [
-            inner_mtu(underlay, version, carrier, cipher)
+            (transport_mtu if transport else inner_mtu)(underlay, version, carrier, cipher)
             for proposal in peer.esp
             for cipher in ciphers_of(proposal)
         ]

@@ -66,7 +66,7 @@ def _peer_facts(
     facts |= {
         "esp_suite": view.child.suite.name,
         "encapsulation": view.child.encapsulation.value,
-        "mode": "tunnel",
+        "mode": view.child.mode.value,
         "spi_in": f"0x{view.child.inbound_spi:08x}",
         "spi_out": f"0x{view.child.outbound_spi:08x}",
         "local": list(local),

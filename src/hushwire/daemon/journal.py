@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TextIO
 
@@ -12,6 +13,7 @@ from hushwire.explain.outcome import (
     EncapsulationConflict,
     Event,
     Failure,
+    ModeConflict,
     NoProposal,
     PeerMisbehaved,
     PeerNotAuthenticated,
@@ -22,6 +24,7 @@ from hushwire.explain.sentences import tell
 
 _STRANGERS_CAUSE = (
     EncapsulationConflict,
+    ModeConflict,
     NoProposal,
     PeerMisbehaved,
     PeerNotAuthenticated,
@@ -45,6 +48,8 @@ class Journal:
         self._window_began = 0.0
         self._said: set[str] = set()
         self._kept_back = 0
+        self.listener: Callable[[str], None] | None = None
+        """Gets every sentence too."""
 
     def event(self, event: Event) -> None:
         """A protocol event."""
@@ -79,3 +84,5 @@ class Journal:
         else:
             line = (time.strftime("%H:%M:%S  ") if self._clock else "") + sentence
         print(line, file=self._out, flush=True)
+        if self.listener is not None:
+            self.listener(sentence)

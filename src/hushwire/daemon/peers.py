@@ -12,6 +12,7 @@ from hushwire.config.model import IpAddress, PeerConfig
 from hushwire.crypto.sign import PrivateKey
 from hushwire.ike.inputs import Peer, Psk, RawKeys
 from hushwire.sa.selectors import from_network
+from hushwire.system import names
 from hushwire.wire.ip import Flow
 
 
@@ -29,6 +30,7 @@ def ike_peer(config: PeerConfig, private_key: PrivateKey | None, address: IpAddr
         address=address,
         encap=config.encap,
         liveness=config.dpd,
+        mode=config.mode,
     )
 
 
@@ -60,5 +62,12 @@ async def resolve(endpoint: IpAddress | str) -> IpAddress:
     """The address of an endpoint. Raises `OSError` when its name has none."""
     if not isinstance(endpoint, str):
         return endpoint
-    found = await asyncio.get_running_loop().getaddrinfo(endpoint, None, type=socket.SOCK_DGRAM)
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(endpoint, None, type=socket.SOCK_DGRAM)
+    except OSError as error:
+        try:
+            return await loop.run_in_executor(None, names.lookup, endpoint)
+        except (OSError, ValueError):
+            raise error from None
     return ip_address(found[0][4][0])

@@ -10,7 +10,7 @@ import asyncio
 import os
 import signal
 import traceback
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from socket import socket
@@ -19,16 +19,47 @@ from hushwire.config.model import Config, IpAddress, PeerConfig, Start
 from hushwire.daemon.control import ControlServer, Facts
 from hushwire.daemon.device import open_device
 from hushwire.daemon.facts import interface_facts
+from hushwire.daemon.guarding import Guarding
+from hushwire.daemon.hosts import HostRoutes, with_real_addresses
 from hushwire.daemon.journal import Journal
 from hushwire.daemon.pathmtu import PathMtus
 from hushwire.daemon.peers import destination, ike_peer, longest_prefix, resolve
 from hushwire.daemon.sockets import IKE_PORT, Sockets
-from hushwire.engines.base import Acquire, Engine, EngineFailure, IkeDatagram, Interface
+from hushwire.daemon.startup import Startup
+from hushwire.daemon.streams import Streams
+from hushwire.engines.base import (
+    Acquire,
+    Engine,
+    EngineFailure,
+    IkeDatagram,
+    Interface,
+    PathMoved,
+    StreamClosed,
+)
 from hushwire.engines.python.engine import PythonEngine
-from hushwire.explain.outcome import Connecting, Event, Failure, Retrying, TunnelUp
-from hushwire.ike.effects import Effect, InstallSa, RemoveSa, Report, Send, SetTimer
+from hushwire.explain.outcome import (
+    Cause,
+    Connecting,
+    Event,
+    Failure,
+    NoConnection,
+    PeerSilent,
+    Retrying,
+    TunnelUp,
+)
+from hushwire.ike.effects import (
+    CloseStream,
+    Effect,
+    InstallSa,
+    RemoveSa,
+    Report,
+    Send,
+    SetTimer,
+    TryTcp,
+    UpdateSa,
+)
 from hushwire.ike.endpoint import Endpoint
-from hushwire.sa.association import Address, ChildSa, Path
+from hushwire.sa.association import Address, Carrier, ChildSa, Encap, Path
 from hushwire.system import datagram
 from hushwire.system.errors import NotPermittedError, SystemFailureError
 from hushwire.system.privileges import missing
@@ -42,14 +73,21 @@ _DATAGRAMS_AT_ONCE = 64
 class Service:
     """Runs one configuration until it is told to stop; with `once`, until the first end."""
 
-    def __init__(self, config: Config, journal: Journal, *, once: bool = False) -> None:
+    def __init__(
+        self, config: Config, journal: Journal, *, once: bool = False, keep_guard: bool = False
+    ) -> None:
         self._config = config
         self._journal = journal
         self._once = once
+        self._guarding = Guarding(config, journal, keep=keep_guard)
         self._peers = {peer.name: peer for peer in config.peers}
+        self._startup = Startup(self._starting())
+        journal.listener = self._startup.say
         self._retry_after: dict[str, float] = {}
         self._not_before: dict[str, float] = {}
         self._send_errors: dict[IpAddress, str] = {}
+        self._tcp_failures: dict[str, str] = {}
+        self._tcp_attempts: set[str] = set()
         self._stopping = asyncio.Event()
         self._ended_by: Failure | None = None
         self._broken: SystemFailureError | None = None
@@ -60,7 +98,9 @@ class Service:
         self._sockets: Sockets
         self._engine: Engine
         self._endpoint: Endpoint
+        self._hosts: HostRoutes
         self._paths: PathMtus
+        self._streams: Streams
 
     async def run(self) -> Failure | None:
         """Until SIGINT, SIGTERM or `stop`. With `once`: the failure that ended it, if one did.
@@ -71,15 +111,25 @@ class Service:
             raise NotPermittedError(lacks)
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(self._our_mistake)
-        control = ControlServer(self._config.interface.name, {"status": self.status})
+        control = ControlServer(
+            self._config.interface.name,
+            {"status": self.status, "startup": self._startup.facts, "stop": self._stop_by_control},
+        )
         control.claim()
+        asked = False
         try:
             with ExitStack() as opened:
+                self._end_by_signals(opened)
+                self._guarding.begin()
+                opened.callback(lambda: self._guarding.end(asked=asked))
+                self._guarding.watch(self._loop, opened)
                 await self._open(opened)
                 await control.open()
+                self._startup.opened()
                 for name in self._starting():
                     self._connect_soon(name, 0.0)
                 await self._stopping.wait()
+                asked = self._broken is None and self._ended_by is None
                 await self._close_tunnels()
         finally:
             await control.close()
@@ -92,6 +142,10 @@ class Service:
     def stop(self) -> None:
         """Tell the peers, take everything down, return from `run`. A second time: at once."""
         self._stopping.set()
+
+    def _stop_by_control(self) -> Facts:
+        self.stop()
+        return {"pid": os.getpid()}
 
     def status(self) -> Facts:
         """What `hushwire status --json` prints."""
@@ -119,7 +173,8 @@ class Service:
     # Up and down.
 
     async def _open(self, opened: ExitStack) -> None:
-        config = self._config
+        config = self._config = with_real_addresses(self._config)
+        self._peers = {peer.name: peer for peer in config.peers}
         endpoints = await self._known_endpoints()
         self._endpoint = Endpoint(
             [
@@ -129,10 +184,14 @@ class Service:
             os.urandom,
             self._loop.time(),
         )
-        self._sockets = Sockets(config.interface.underlay)
+        tcp_port = config.interface.tcp_port if config.listens_in_tcp else None
+        self._sockets = Sockets(config.interface.underlay, tcp_port)
         opened.callback(self._sockets.close)
         tun, mtu = open_device(config, endpoints)
         opened.callback(tun.close)
+        self._hosts = HostRoutes(config, tun)
+        self._hosts.open()
+        opened.callback(self._hosts.close)
         self._engine = PythonEngine()
         self._engine.open(
             Interface(
@@ -141,24 +200,28 @@ class Service:
                 self._sockets.natt,
                 self._sockets.raw,
                 min(peer.keepalive for peer in config.peers),
+                self._sockets.whole,
                 self._sockets.fragmenter,
             )
         )
         opened.callback(self._engine.close)
         self._paths = PathMtus(self._sockets, self._engine, tun, mtu, self._journal)
         opened.callback(self._paths.close)
+        self._streams = Streams(
+            self._engine, self._endpoint, self._carry_out, self._journal, config.interface.underlay
+        )
+        opened.callback(self._streams.close)
+        self._streams.listen(self._sockets.listeners)
         for sock in self._sockets.ike:
             self._loop.add_reader(sock, self._readable, sock)
             opened.callback(self._loop.remove_reader, sock)
         self._loop.add_reader(self._engine.event_fd, self._engine_events)
         opened.callback(self._loop.remove_reader, self._engine.event_fd)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._loop.add_signal_handler(number, self.stop)
-            opened.callback(self._loop.remove_signal_handler, number)
-        addresses = ", ".join(str(address) for address in config.interface.address)
+        addresses = [str(address) for address in config.interface.address]
         self._journal.say(
-            f"{tun.name}: {addresses}, MTU {mtu}, "
-            f"{self._engine.capabilities().name} engine. Listening on UDP 500 and 4500 and for ESP"
+            f"{tun.name}: {', '.join(addresses) or 'no address'}, MTU {mtu}, "
+            f"{self._engine.capabilities().name} engine. Listening on UDP 500 and 4500"
+            f"{f', on TCP {tcp_port}' if tcp_port else ''} and for ESP"
             f"{' on ' + config.interface.underlay if config.interface.underlay else ''}.",
             interface=tun.name,
             mtu=mtu,
@@ -170,6 +233,11 @@ class Service:
             names = [peer.name for peer in config.peers if peer.start is start]
             if names:
                 self._journal.say(sentence.format(", ".join(names)))
+
+    def _end_by_signals(self, opened: ExitStack) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._loop.add_signal_handler(number, self.stop)
+            opened.callback(self._loop.remove_signal_handler, number)
 
     async def _close_tunnels(self) -> None:
         """Tell every peer; as long as `Limits.close_seconds`, or until a second signal."""
@@ -196,7 +264,10 @@ class Service:
         return known
 
     def _connect_soon(self, name: str, seconds: float) -> None:
-        task = self._loop.create_task(self._connect(self._peers[name], seconds))
+        self._spawn(self._connect(self._peers[name], seconds))
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -209,6 +280,7 @@ class Service:
             local = source_address(remote, self._config.interface.underlay)
         except (OSError, SystemFailureError) as error:
             self._journal.say(f"{peer.name}: {peer.endpoint} cannot be reached now: {error}")
+            self._startup.failed(peer.name, Cause.NOT_REACHED)
             if self._once:
                 self._broken = SystemFailureError(
                     f"peer {peer.name}", str(error), "Is the network up, and the endpoint right?"
@@ -218,9 +290,36 @@ class Service:
                 self._retry(peer.name)
             return
         self._endpoint.set_peer(ike_peer(peer, self._config.interface.private_key, remote))
+        if peer.encap is Encap.TCP:
+            if failure := await self._connect_in_tcp(peer, remote):
+                self._reported(failure)
+            return
         path = Path(Address(local, IKE_PORT), Address(remote, IKE_PORT))
         self._journal.event(Connecting(peer.name, str(remote)))
         self._carry_out(self._endpoint.connect(peer.name, path, self._loop.time()))
+
+    async def _connect_in_tcp(self, peer: PeerConfig, remote: IpAddress) -> NoConnection | None:
+        """RFC 9329 §6.1: a connection first, then IKE_SA_INIT in it."""
+        if peer.name in self._tcp_attempts:
+            return None
+        self._tcp_attempts.add(peer.name)
+        self._journal.event(Connecting(peer.name, str(remote), peer.tcp_port))
+        try:
+            path = await self._streams.connect(Address(remote, peer.tcp_port))
+        except OSError as error:
+            reason = os.strerror(error.errno).lower() if error.errno else str(error)
+            return NoConnection(peer.name, str(remote), peer.tcp_port, reason)
+        finally:
+            self._tcp_attempts.discard(peer.name)
+        self._carry_out(self._endpoint.connect(peer.name, path, self._loop.time()))
+        return None
+
+    async def _try_tcp(self, peer: PeerConfig) -> None:
+        """UDP has not been answered for some seconds. Its attempt goes on; the first one wins."""
+        with suppress(OSError):
+            remote = await resolve(peer.endpoint or "")
+            if failure := await self._connect_in_tcp(peer, remote):
+                self._tcp_failures[peer.name] = failure.why
 
     def _wanted(self, target: IpAddress) -> None:
         """Traffic that no SA carries: reason enough to begin, for peers with start = "traffic"."""
@@ -263,6 +362,11 @@ class Service:
                 self._ike(event.data, event.path)
             elif isinstance(event, Acquire):
                 self._wanted(destination(event.flow))
+            elif isinstance(event, PathMoved):
+                now = self._loop.time()
+                self._carry_out(self._endpoint.moved(event.inbound_spi, event.path, now))
+            elif isinstance(event, StreamClosed):
+                self._streams.closed(event)
             elif isinstance(event, EngineFailure):
                 self._broken = SystemFailureError(
                     "the packet engine", f"it stopped: {event.error}", "Please report this."
@@ -290,9 +394,16 @@ class Service:
                     child = self._as_configured(sa)
                     self._engine.install(child)
                     self._paths.installed(child)
+                    self._follow(child)
                 case RemoveSa(spi):
                     self._paths.removed(spi)
                     self._engine.remove(spi)
+                case UpdateSa(spi, path, encapsulation):
+                    self._engine.update(spi, path, encapsulation)
+                case TryTcp(peer):
+                    self._spawn(self._try_tcp(self._peers[peer]))
+                case CloseStream(path):
+                    self._engine.close_stream(path)
                 case SetTimer(at):
                     if self._timer is not None:
                         self._timer.cancel()
@@ -300,11 +411,20 @@ class Service:
                 case Report(event):
                     self._reported(event)
 
+    def _follow(self, sa: ChildSa) -> None:
+        try:
+            self._hosts.follow(sa)
+        except SystemFailureError as error:
+            self._journal.say(f"{sa.peer}: {error}")
+
     def _as_configured(self, sa: ChildSa) -> ChildSa:
         """With what concerns this host alone, and was not negotiated."""
         return replace(sa, copy_dscp=self._peers[sa.peer].copy_dscp)
 
     def _send(self, data: bytes, path: Path) -> None:
+        if path.carrier is Carrier.TCP:
+            self._engine.send_ike(data, path)
+            return
         remote = path.remote.ip
         try:
             self._sockets.send_ike(data, path)
@@ -318,13 +438,21 @@ class Service:
             self._send_errors.pop(remote, None)
 
     def _reported(self, event: Event) -> None:
+        other_goes_on = isinstance(event, PeerSilent) and self._endpoint.busy(event.peer)
+        if isinstance(event, PeerSilent):
+            event = replace(event, tcp=self._tcp_failures.pop(event.peer, ""))
         self._journal.event(event)
         peer = self._peers.get(event.peer)
         if peer is None:
             return
         if isinstance(event, TunnelUp):
             self._retry_after.pop(event.peer, None)
+            self._guarding.tunnel_up()
+            self._startup.up(event.peer)
         elif isinstance(event, Failure) and not self._stopping.is_set():
+            if self._once and other_goes_on:
+                return  # of two attempts, in UDP and in TCP, only one has ended
+            self._startup.failed(event.peer, event.cause)
             if self._once:
                 self._ended_by = event
                 self.stop()

@@ -1,4 +1,4 @@
-"""The sockets of one interface: IKE on UDP 500 and 4500, ESP as protocol 50, both families.
+"""The sockets of one interface, both families: UDP 500 and 4500, ESP as protocol 50, TCP.
 
 And ICMP's “too big”, and fragments of IPv6.
 """
@@ -11,7 +11,7 @@ from pathlib import Path as FilePath
 
 from hushwire.esp.pmtu import LEAST
 from hushwire.sa.association import Path
-from hushwire.system import datagram
+from hushwire.system import datagram, stream
 from hushwire.system.fragments import Fragmenter, fits
 from hushwire.system.icmp import open_too_big
 from hushwire.system.probes import ProbeSender
@@ -25,10 +25,13 @@ _UDP_HEADER_OCTETS = 8
 class Sockets:
     """Opens them all, or none. The engine reads `natt` and `raw`; the daemon `ike` and `icmp`.
 
-    Raises `SystemFailureError` and `NotPermittedError`. `device` binds every one of them.
+    `whole` only sends.
+
+    On `listeners` TCP connections come in, on `tcp_port`; None: no TCP. `device` binds every one
+    of them. Raises `SystemFailureError` and `NotPermittedError`.
     """
 
-    def __init__(self, device: str | None) -> None:
+    def __init__(self, device: str | None, tcp_port: int | None = None) -> None:
         self.device = device
         # A kernel booted without IPv6 has no such file; then IPv4 is all there is.
         self.families = [socket.AF_INET]
@@ -40,12 +43,16 @@ class Sockets:
             self.ike = self._open(lambda f: datagram.open_udp(f, IKE_PORT, device))
             self.natt = self._open(lambda f: datagram.open_udp(f, NATT_PORT, device))
             self.raw = self._open(lambda f: datagram.open_raw_esp(f, device))
+            self.whole = self._open(lambda f: datagram.open_raw_whole(f, device))
             self.icmp = self._open(lambda f: open_too_big(f, device))
             self._prober = ProbeSender(self.families, device)
             self._all.append(self._prober)
             if socket.AF_INET6 in self.families:
                 self.fragmenter = Fragmenter(device)
                 self._all.append(self.fragmenter)
+            self.listeners = (
+                self._open(lambda f: stream.open_listener(f, tcp_port, device)) if tcp_port else ()
+            )
         except BaseException:
             self.close()
             raise

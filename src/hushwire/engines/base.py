@@ -28,8 +28,10 @@ __all__ = [
     "Event",
     "IkeDatagram",
     "Interface",
+    "PathMoved",
     "SaCounters",
     "SequenceNearEnd",
+    "StreamClosed",
 ]
 
 EVENTS_WAITING = 1000
@@ -42,8 +44,9 @@ class Interface:
 
     `tun_fd` is non-blocking and carries bare IP packets. `udp` (port 4500) and `raw` (protocol 50)
     hold one socket for each address family, as `system.datagram` opens them. The engine reads all
-    of them; others may send on them. `fragmenter` sends IPv6 packets larger than a path MTU, where
-    the host has IPv6.
+    of them; others may send on them. `whole` sends packets that bring their own IP header, one
+    socket for each family: transport mode needs them. `fragmenter` sends IPv6 packets larger than
+    a path MTU, where the host has IPv6.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Interface:
     udp: tuple[socket, ...]
     raw: tuple[socket, ...]
     keepalive_seconds: float = 20
+    whole: tuple[socket, ...] = ()
     fragmenter: Fragmenter | None = None
 
 
@@ -65,7 +69,10 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class IkeDatagram:
-    """An IKE message on port 4500, its non-ESP marker removed (RFC 3948 §2.2)."""
+    """An IKE message on UDP port 4500 or in a TCP stream, its non-ESP marker removed.
+
+    (RFC 3948 §2.2, RFC 9329 §3.1)
+    """
 
     data: bytes
     path: Path
@@ -86,13 +93,35 @@ class SequenceNearEnd:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamClosed:
+    """The last word about a stream: its connection is gone, and `why`, for a person.
+
+    Every stream that was added ends with this, also one that `close_stream` has closed.
+    """
+
+    path: Path
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class PathMoved:
+    """An authentic packet came by a newer stream than the SA sends on: it sends there from now on.
+
+    Only the peer opens connections on such an SA (RFC 9329 §6.1).
+    """
+
+    inbound_spi: int
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
 class EngineFailure:
     """The engine has stopped by itself and moves no packet any more. Still to be closed."""
 
     error: str
 
 
-Event = IkeDatagram | Acquire | SequenceNearEnd | EngineFailure
+Event = IkeDatagram | Acquire | SequenceNearEnd | StreamClosed | PathMoved | EngineFailure
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +173,23 @@ class Engine(Protocol):
 
     def remove(self, inbound_spi: int) -> None:
         """Forget the SA and its keys. Raises `KeyError` for an SA that is not here."""
+
+    def add_stream(self, sock: socket, path: Path, *, originated: bool) -> None:
+        """Take over a TCP connection, its prefix sent or read already, and close it in the end.
+
+        `path` names it, and no other that is open. `originated`: we opened it, not the peer. The
+        engine alone reads and writes, whole frames only: ESP that the connection does not take at
+        once is dropped, a frame once begun is completed before the next one (RFC 9329 §3).
+        """
+
+    def send_ike(self, data: bytes, path: Path) -> None:
+        """Send an IKE message on the stream that `path` names; on a stream only.
+
+        It waits, bounded, until the connection takes it; without such a stream it is dropped.
+        """
+
+    def close_stream(self, path: Path) -> None:
+        """Close the connection, if it is open."""
 
     def counters(self) -> Counters:
         """A snapshot. Drops count since `open`."""

@@ -17,7 +17,7 @@ class Drop(StrEnum):
         return member
 
     # From the wire, before anything is known about the packet.
-    NOT_ESP = "not_esp", "a datagram on port 4500 too short to be ESP, IKE or a keepalive"
+    NOT_ESP = "not_esp", "on port 4500, but too short to be ESP, IKE or a keepalive"
     KEEPALIVE = "keepalive", "a NAT keepalive: arrived, and has nothing more to do"
     TRUNCATED = "truncated", "an ESP packet too short, or not in whole words or blocks"
     UNKNOWN_SPI = "unknown_spi", "ESP for an SA that is not (or no longer) here"
@@ -47,6 +47,10 @@ class Drop(StrEnum):
         "selector_mismatch_out",
         "from this host to or from an address that no tunnel carries",
     )
+    REASSEMBLY = (
+        "reassembly",
+        "fragments from this host that never became a whole datagram, as transport mode needs it",
+    )
     TOO_BIG = (
         "too_big",
         "from this host, not to be fragmented, too large for the path; its sender has been told",
@@ -54,6 +58,11 @@ class Drop(StrEnum):
     SEQUENCE_EXHAUSTED = "sequence_exhausted", "the SA has used all its sequence numbers; rekey"
     OVERSIZED = "oversized", "sealed, but larger than the network's path lets through"
     SEND_FAILED = "send_failed", "sealed, but this host's network refused to send it"
+    STREAM_FULL = (
+        "stream_full",
+        "sealed, but the TCP connection to the peer takes no more now: dropped, not delayed",
+    )
+    NO_STREAM = "no_stream", "sealed, but the TCP connection to the peer is down"
     # Around the packets.
     RECEIVE_FAILED = "receive_failed", "this host's network reported an error instead of a packet"
     EVENTS_FULL = "events_full", "an IKE message that came faster than the daemon could read"

@@ -1,4 +1,4 @@
-"""Inbound ESP processing in tunnel mode (RFC 4303 §3.4, RFC 4301 §5.2)."""
+"""Inbound ESP processing (RFC 4303 §3.4, RFC 4301 §5.2); in tunnel mode by `open`."""
 
 from __future__ import annotations
 
@@ -61,7 +61,26 @@ class InboundSa:
 
         Nothing of the SA changes before the ICV has proved the packet (§3.4.3).
         """
-        return self._inspect(*unpad(self._authenticate(packet)))
+        return self._inspect(*self.open_payload(packet))
+
+    def open_payload(self, packet: bytes) -> tuple[bytes, int]:
+        """The payload of an authentic packet and its next header; no look at what that is.
+
+        Raises `EspDropError`. Nothing of the SA changes before the ICV has proved the packet.
+        """
+        payload, next_header = unpad(self._authenticate(packet))
+        if next_header == IpProtocol.NO_NEXT_HEADER:  # §2.6: a dummy packet, discarded silently
+            raise EspDropError(Drop.DUMMY)
+        return payload, next_header
+
+    def inspect_packet(self, packet: bytes) -> None:
+        """Whether this SA may carry the opened packet (RFC 4301 §5.2). Raises `EspDropError`."""
+        try:
+            flow = parse_flow(packet)
+        except WireError:
+            raise EspDropError(Drop.BAD_INNER) from None
+        if not self._matcher.inbound(flow):
+            raise EspDropError(Drop.SELECTOR_MISMATCH_IN)
 
     def _authenticate(self, packet: bytes) -> bytes:
         """The plaintext with its trailer (§3.4.3, then §3.4.4.2)."""
@@ -88,17 +107,13 @@ class InboundSa:
 
     def _inspect(self, payload: bytes, next_header: int) -> Opened:
         """Whether an authentic payload is what this SA may carry (RFC 4301 §5.2)."""
-        if next_header == IpProtocol.NO_NEXT_HEADER:  # §2.6: a dummy packet, discarded silently
-            raise EspDropError(Drop.DUMMY)
         version = _VERSIONS.get(next_header)
         if version is None or not payload or payload[0] >> 4 != version:
             raise EspDropError(Drop.BAD_NEXT_HEADER)
         try:
             # §2.7: the IP header's own length tells where TFC padding begins.
             inner = payload[: total_length(payload)]
-            flow = parse_flow(inner)
         except WireError:
             raise EspDropError(Drop.BAD_INNER) from None
-        if not self._matcher.inbound(flow):
-            raise EspDropError(Drop.SELECTOR_MISMATCH_IN)
+        self.inspect_packet(inner)
         return Opened(inner, next_header)

@@ -1,4 +1,4 @@
-"""Outbound ESP processing in tunnel mode (RFC 4303 §3.3)."""
+"""Outbound ESP processing (RFC 4303 §3.3); in tunnel mode by `seal`."""
 
 from __future__ import annotations
 
@@ -54,6 +54,13 @@ class OutboundSa:
         next_header = _NEXT_HEADERS.get(inner[0] >> 4) if inner else None
         if next_header is None:
             raise EspDropError(Drop.BAD_INNER)
+        return self.seal_payload(inner, next_header)
+
+    def seal_payload(self, payload: bytes, next_header: int) -> bytes:
+        """The same around any payload, for a next header that says what it is.
+
+        Raises `EspDropError`: SEQUENCE_EXHAUSTED.
+        """
         if self._sequence >= self._limit:
             raise EspDropError(Drop.SEQUENCE_EXHAUSTED)
         self._sequence += 1
@@ -61,7 +68,7 @@ class OutboundSa:
         iv = self._cipher.iv(sequence, self._rng)
         sealed = self._keyed.seal(
             iv,
-            pad(inner, next_header, self._align),
+            pad(payload, next_header, self._align),
             *covered(self._cipher, self._spi, sequence, self._esn),
         )
         return build_header(self._spi, sequence & 0xFFFFFFFF) + iv + sealed

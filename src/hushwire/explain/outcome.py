@@ -37,9 +37,10 @@ class Failure(Event):
 
 @dataclass(frozen=True, slots=True)
 class Connecting(Event):
-    """The first IKE_SA_INIT went out to `address`."""
+    """The first IKE_SA_INIT went out to `address`, inside TCP if `tcp_port` is not 0."""
 
     address: str
+    tcp_port: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +70,27 @@ class TunnelUp(Event):
     encapsulation: str
     local: tuple[str, ...]
     remote: tuple[str, ...]
+    mode: str = "tunnel"
 
 
 @dataclass(frozen=True, slots=True)
 class DuplicateClosed(Event):
     """Both hosts started at once; one of the two IKE SAs is closed (RFC 7296 §2.8 by analogy)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLost(Event):
+    """The TCP connection to `address` that a tunnel of ours runs in is gone; the tunnel is not."""
+
+    address: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnected(Event):
+    """The tunnel goes on in a new TCP connection."""
+
+    address: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +112,31 @@ class ClosedByPeer(Failure):
 
 @dataclass(frozen=True, slots=True)
 class PeerSilent(Failure):
-    """No response to a request, after all retransmissions."""
+    """No response to a request, after all retransmissions.
+
+    `tcp` says what came of TCP, which was tried as well; "" when it was not.
+    """
 
     address: str
     exchange: str
     tries: int
     seconds: float
     was_up: bool
+    in_tcp: bool = False
+    tcp: str = ""
+
+    @property
+    def cause(self) -> Cause:
+        return Cause.NOT_REACHED
+
+
+@dataclass(frozen=True, slots=True)
+class NoConnection(Failure):
+    """No TCP connection to the peer could be opened."""
+
+    address: str
+    port: int
+    why: str
 
     @property
     def cause(self) -> Cause:
@@ -110,12 +145,16 @@ class PeerSilent(Failure):
 
 @dataclass(frozen=True, slots=True)
 class NoProposal(Failure):
-    """No suite in common. `theirs` is empty when the peer did not say what it would take."""
+    """No suite in common. `theirs` is empty when the peer did not say what it would take.
+
+    `transport`: we asked for transport mode, and some peers refuse that in this way.
+    """
 
     protocol: str  # "IKE" or "ESP"
     ours: tuple[str, ...]
     theirs: tuple[str, ...]
     refused_by_us: bool
+    transport: bool = False
 
     @property
     def cause(self) -> Cause:
@@ -177,12 +216,26 @@ class SelectorsUnacceptable(Failure):
     """The traffic selectors of the two sides do not overlap (TS_UNACCEPTABLE).
 
     `their_*` are empty when the peer judged: it does not tell what it would have taken.
+    `transport`: we asked for transport mode, and some peers refuse that in this way.
     """
 
     our_local: tuple[str, ...]
     our_remote: tuple[str, ...]
     their_local: tuple[str, ...]
     their_remote: tuple[str, ...]
+    transport: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModeConflict(Failure):
+    """One side wants transport mode, the other tunnel mode (RFC 7296 §1.3.1)."""
+
+    ours: str
+    theirs: str
+
+    @property
+    def cause(self) -> Cause:
+        return Cause.NO_PROPOSAL
 
 
 @dataclass(frozen=True, slots=True)

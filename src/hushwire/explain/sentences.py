@@ -15,7 +15,8 @@ def tell(event: o.Event) -> str:
 
 @tell.register
 def _(event: o.Connecting) -> str:
-    return f"{event.peer}: knocking at {event.address} (IKE_SA_INIT to UDP port 500)."
+    port = f"inside TCP, port {event.tcp_port}" if event.tcp_port else "to UDP port 500"
+    return f"{event.peer}: knocking at {event.address} (IKE_SA_INIT {port})."
 
 
 @tell.register
@@ -34,9 +35,14 @@ def _(event: o.Authenticated) -> str:
 
 @tell.register
 def _(event: o.TunnelUp) -> str:
-    carrier = {"esp": "ESP, IP protocol 50", "udp": "ESP in UDP, port 4500"}[event.encapsulation]
+    carrier = {
+        "esp": "ESP, IP protocol 50",
+        "udp": "ESP in UDP, port 4500",
+        "tcp": "ESP in TCP",
+    }[event.encapsulation]
+    mode = "" if event.mode == "tunnel" else f" in {event.mode} mode"
     return (
-        f"{event.peer}: tunnel up, {_these(event.local)} <-> {_these(event.remote)}, "
+        f"{event.peer}: tunnel up{mode}, {_these(event.local)} <-> {_these(event.remote)}, "
         f"{event.esp_suite} ({carrier})."
     )
 
@@ -44,6 +50,19 @@ def _(event: o.TunnelUp) -> str:
 @tell.register
 def _(event: o.DuplicateClosed) -> str:
     return f"{event.peer}: both sides began at once; one of the two tunnels is closed again."
+
+
+@tell.register
+def _(event: o.ConnectionLost) -> str:
+    return (
+        f"{event.peer}: the TCP connection to {event.address} is lost ({event.why}); "
+        "connecting again. The tunnel stays, its packets are dropped until then."
+    )
+
+
+@tell.register
+def _(event: o.Reconnected) -> str:
+    return f"{event.peer}: connected to {event.address} again; the tunnel goes on."
 
 
 @tell.register
@@ -74,14 +93,29 @@ def _(event: o.PeerSilent) -> str:
         f"{event.peer}: no answer from {event.address} to {event.tries} {event.exchange} messages "
         f"in {event.seconds:.0f} seconds."
     )
-    if event.exchange == "IKE_SA_INIT":
+    if event.in_tcp:
         return (
-            f"{waited} Is hushwire (or another IKEv2 daemon) running there, is the endpoint right, "
-            "and does every firewall between let UDP 500 and 4500 through?"
+            f"{waited} It does accept TCP connections: does an IKEv2 daemon listen there, one that "
+            'knows RFC 9329 and has TCP allowed for us (encap = "auto" or "tcp")?'
+        )
+    if event.exchange == "IKE_SA_INIT":
+        tcp = f" Inside TCP, which was tried as well: {event.tcp}." if event.tcp else ""
+        return (
+            f"{waited}{tcp} Is hushwire (or another IKEv2 daemon) running there, is the endpoint "
+            "right, and does every firewall between let UDP 500 and 4500 through?"
         )
     return (
         f"{waited} It answered the first message, so UDP 500 is open; UDP 4500 may be filtered on "
         "the way, or large packets are lost."
+    )
+
+
+@tell.register
+def _(event: o.NoConnection) -> str:
+    return (
+        f"{event.peer}: no TCP connection to {event.address}, port {event.port}: {event.why}. "
+        'Does hushwire run there, with encap = "auto" or "tcp" for us and the same tcp_port, and '
+        "does every firewall between let that port through?"
     )
 
 
@@ -103,7 +137,7 @@ def _(event: o.NoProposal) -> str:
             "    The peer does not tell what it would accept: its own log does. "
             f"Then put that into our file, {key} = [...] under the peer."
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, *_perhaps_the_mode(event.transport)])
 
 
 @tell.register
@@ -170,7 +204,20 @@ def _(event: o.SelectorsUnacceptable) -> str:
         "    Our networks must meet the peer's local_networks (by default its tunnel addresses), "
         "and the other way round."
     )
-    return "\n".join(lines)
+    return "\n".join([*lines, *_perhaps_the_mode(event.transport)])
+
+
+@tell.register
+def _(event: o.ModeConflict) -> str:
+    refusal = (
+        "the peer will not do transport mode"
+        if event.theirs == "tunnel"
+        else "the peer does transport mode only"
+    )
+    return (
+        f'{event.peer}: {refusal}: set mode = "{event.ours}" there, '
+        f'or mode = "{event.theirs}" here.'
+    )
 
 
 @tell.register
@@ -200,6 +247,12 @@ def _(event: o.PeerMisbehaved) -> str:
 @tell.register
 def _(event: o.Retrying) -> str:
     return f"{event.peer}: trying again in {event.seconds:.0f} s."
+
+
+def _perhaps_the_mode(transport: bool) -> tuple[str, ...]:
+    if not transport:
+        return ()
+    return ('    Or the peer will not do transport mode: set it there, or mode = "tunnel" here.',)
 
 
 def _these(texts: tuple[str, ...]) -> str:

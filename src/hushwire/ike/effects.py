@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hushwire.explain.outcome import Event
-from hushwire.sa.association import ChildSa, Path
+from hushwire.sa.association import ChildSa, Encapsulation, Path
 
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send this IKE message. On local port 4500 the non-ESP marker goes before it (RFC 3948)."""
+    """Send this IKE message: on the TCP connection that the path names, or from its local UDP port.
+
+    On port 4500 and in TCP the non-ESP marker goes before it (RFC 3948, RFC 9329).
+    """
 
     data: bytes
     path: Path
@@ -31,6 +34,29 @@ class RemoveSa:
 
 
 @dataclass(frozen=True, slots=True)
+class UpdateSa:
+    """From now on the CHILD_SA with this inbound SPI sends on another path."""
+
+    inbound_spi: int
+    path: Path
+    encapsulation: Encapsulation
+
+
+@dataclass(frozen=True, slots=True)
+class TryTcp:
+    """UDP gets no answer from this peer: try a TCP connection as well (RFC 9329 §5.1)."""
+
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
+class CloseStream:
+    """This TCP connection is corrupted: close it, not the IKE SA (RFC 9329 §6.1)."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
 class SetTimer:
     """Call `Endpoint.timer` at this time and not before; None: nothing is waited for."""
 
@@ -44,4 +70,4 @@ class Report:
     event: Event
 
 
-Effect = Send | InstallSa | RemoveSa | SetTimer | Report
+Effect = Send | InstallSa | RemoveSa | UpdateSa | TryTcp | CloseStream | SetTimer | Report

@@ -13,15 +13,16 @@ from dataclasses import dataclass
 
 from hushwire.crypto.exchange import Rng
 from hushwire.explain.outcome import DuplicateClosed, PeerReplaced
+from hushwire.ike.connections import may_try_tcp
 from hushwire.ike.cookies import CookieJar
 from hushwire.ike.effects import Effect, SetTimer
 from hushwire.ike.failure import NegotiationFailedError
-from hushwire.ike.inputs import IkeDrop, Incoming, Limits, Patience, Peer, Turn
+from hushwire.ike.inputs import RELIABLE, IkeDrop, Incoming, Limits, Patience, Peer, Turn
 from hushwire.ike.link import Link
 from hushwire.ike.session import Session
 from hushwire.ike.states import AuthSent, Closed, Closing, Established, HalfOpen, InitSent, Role
 from hushwire.ike.tasks import init
-from hushwire.sa.association import FIRST_FREE_SPI, Address, ChildSa, Encap, Path
+from hushwire.sa.association import FIRST_FREE_SPI, Address, Carrier, ChildSa, Encap, Path
 from hushwire.wire.errors import (
     UnsupportedCriticalPayloadError,
     UnsupportedVersionError,
@@ -36,6 +37,7 @@ from hushwire.wire.registry import ExchangeType, NotifyType
 
 # §2 asks for 3000. A stranger's 64 KiB of transforms would cost a tenth of a second to look at.
 _LARGEST_INIT_OCTETS = 4096
+_MAJOR_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,15 @@ class Endpoint:
             for session in self._sessions.values()
         )
 
+    def streams(self) -> dict[Path, bool]:
+        """The TCP connections that IKE SAs use: has one of them an established IKE SA?"""
+        used: dict[Path, bool] = {}
+        for session in self._sessions.values():
+            path = session.link.path
+            if path.carrier is Carrier.TCP and not isinstance(session.state, Closed):
+                used[path] = used.get(path, False) or isinstance(session.state, Established)
+        return used
+
     @property
     def idle(self) -> bool:
         """Nothing is under way any more: an orderly close is complete."""
@@ -108,9 +119,12 @@ class Endpoint:
     # What can happen.
 
     def connect(self, name: str, path: Path, now: float) -> list[Effect]:
-        """Begin an IKE SA with the peer of this name, unless there is one already."""
+        """Begin an IKE SA with the peer of this name, unless there is one already.
+
+        An attempt in UDP that is not answered yet does not stand in the way of one in TCP.
+        """
         turn = self._turn(now)
-        if not self._ending and not self.busy(name):
+        if not self._ending and not self._occupied(name, path.carrier):
             session = self._new_session(Role.INITIATOR, path, now)
             session.initial_contact = True
             session.connect(self._peers[name], turn)
@@ -129,8 +143,27 @@ class Endpoint:
             self._refuse_critical(data, path, error, turn)
         except WireError:
             turn.drop(IkeDrop.MALFORMED)
+            turn.distrust(path)
         else:
             self._dispatch(Incoming(message, data, path), turn)
+        return self._done(turn)
+
+    def reconnected(self, before: Path, path: Path, now: float) -> list[Effect]:
+        """In place of our lost TCP connection `before` there is a new one."""
+        turn = self._turn(now)
+        for session in self._sessions.values():
+            if session.link.path == before and not isinstance(session.state, Closed):
+                session.reconnected(path, turn)
+        return self._done(turn)
+
+    def moved(self, inbound_spi: int, path: Path, now: float) -> list[Effect]:
+        """The engine has got genuine ESP of this SA by another TCP connection of the peer's."""
+        turn = self._turn(now)
+        for session in self._sessions.values():
+            state = session.state
+            made = state.child if isinstance(state, Established) else None
+            if made is not None and made.inbound_spi == inbound_spi:
+                session.moved(path, turn)
         return self._done(turn)
 
     def timer(self, now: float) -> list[Effect]:
@@ -180,6 +213,7 @@ class Endpoint:
         before = session.state
         if header.exchange == ExchangeType.IKE_SA_INIT:
             session.init_response(incoming, turn)
+            self._first_answered_wins(session, turn)
         else:
             session.redundant = self._has_another(session)
             session.protected(incoming, tuple(self._peers.values()), turn)
@@ -199,18 +233,22 @@ class Endpoint:
         if known is not None:
             known.repeat_init(incoming, turn)
             return
-        if self._ending:
+        allowed = self._allowed(path)
+        # Silent where the carrier is not allowed: an initiator that got no answer tries the other.
+        if self._ending or not allowed.carries(path.carrier) or self._taken(path):
             turn.drop(IkeDrop.REFUSED)
             return
         waiting = sum(isinstance(s.state, HalfOpen) for s in self._half_open.values())
-        if waiting >= self._limits.cookies_from and not self._paid(incoming, turn):
+        # RFC 9329 §6.3: a TCP connection has shown the address already.
+        in_udp = path.carrier is Carrier.UDP
+        if in_udp and waiting >= self._limits.cookies_from and not self._paid(incoming, turn):
             return
         if waiting >= self._limits.half_open:
             turn.drop(IkeDrop.TOO_MANY_HALF_OPEN)
             return
         own_spi = self._free_ike_spi()
         try:
-            response, secrets = init.answer(self._allowed(path), incoming, own_spi, self._rng)
+            response, secrets = init.answer(allowed, incoming, own_spi, self._rng)
         except WireError:
             turn.drop(IkeDrop.MALFORMED)
             return
@@ -256,7 +294,28 @@ class Endpoint:
             wanted.pop() if len(wanted) == 1 else Encap.AUTO,
         )
 
+    def _taken(self, path: Path) -> bool:
+        """Does a TCP connection have its IKE SA already? It is for one only (RFC 9329 §6.1)."""
+        return path.carrier is Carrier.TCP and path in self.streams()
+
     # Two IKE SAs with one peer.
+
+    def _occupied(self, name: str, carrier: Carrier) -> bool:
+        if carrier is Carrier.UDP:
+            return self.busy(name)
+        return any(
+            session.peer_name == name
+            and not isinstance(session.state, Closed | Closing)
+            and not may_try_tcp(session.link, session.state)
+            for session in self._sessions.values()
+        )
+
+    def _first_answered_wins(self, session: Session, turn: Turn) -> None:
+        """Of two attempts, in UDP and in TCP, the one that is not answered yet ends."""
+        if isinstance(session.state, AuthSent):
+            for other in self._sessions.values():
+                if isinstance(other.state, InitSent) and other.peer_name == session.peer_name:
+                    other.close(turn)
 
     def _one_for_each_peer(self, new: Session, turn: Turn) -> None:
         """Both hosts may begin at once; and a peer that started anew replaces its older IKE SA.
@@ -365,7 +424,8 @@ class Endpoint:
         self, role: Role, path: Path, now: float, own_spi: bytes | None = None
     ) -> Session:
         spi = own_spi or self._free_ike_spi()
-        link = Link(role, spi, path, self._patience)
+        in_tcp = path.carrier is Carrier.TCP
+        link = Link(role, spi, path, RELIABLE if in_tcp else self._patience)
         session = Session(link, now, self._free_esp_spi, self._limits)
         self._sessions[spi] = session
         return session
@@ -387,8 +447,13 @@ class Endpoint:
 
 
 def _check_size(data: bytes) -> None:
-    """Raise `WireError` for an IKE_SA_INIT with more than any honest one has to say."""
-    if len(data) > _LARGEST_INIT_OCTETS and data[18] == ExchangeType.IKE_SA_INIT:
+    """Raise `WireError` for an IKE_SA_INIT with more than any honest one has to say.
+
+    Not of a higher version: that costs no more than its header, and may be a probe of the path.
+    """
+    if len(data) <= _LARGEST_INIT_OCTETS:
+        return
+    if data[17] >> 4 == _MAJOR_VERSION and data[18] == ExchangeType.IKE_SA_INIT:
         raise WireError(f"IKE_SA_INIT of {len(data)} octets")
 
 

@@ -8,8 +8,17 @@ from enum import StrEnum
 from hushwire.crypto.exchange import Rng
 from hushwire.crypto.sign import PrivateKey, PublicKey
 from hushwire.explain.outcome import Event
-from hushwire.ike.effects import Effect, InstallSa, RemoveSa, Report, Send
-from hushwire.sa.association import ChildSa, Encap, Path
+from hushwire.ike.effects import (
+    CloseStream,
+    Effect,
+    InstallSa,
+    RemoveSa,
+    Report,
+    Send,
+    TryTcp,
+    UpdateSa,
+)
+from hushwire.sa.association import Carrier, ChildSa, Encap, Mode, Path
 from hushwire.sa.identity import Identity
 from hushwire.wire.ike.header import Header
 from hushwire.wire.ike.message import Message
@@ -53,6 +62,7 @@ class Peer:
     encap: Encap = Encap.AUTO
     liveness: float = 20.0
     replay_window: int = 1024
+    mode: Mode = Mode.TUNNEL
 
     def own_id(self, path: Path) -> Identity:
         """What we say that we are, on this path."""
@@ -79,6 +89,14 @@ class Patience:
     def total(self) -> float:
         """Seconds from the first transmission to giving up."""
         return sum(self.wait(sent) for sent in range(1, self.tries + 1))
+
+
+RELIABLE = Patience(first=10.0, factor=2.0, tries=2)
+"""In a TCP connection nothing is lost unless the connection is, and then the request goes out again
+at once on the new one (RFC 9329 §6.2). One repetition, for a peer that had too much to do."""
+
+TCP_AFTER_TRIES = 3
+"""So many IKE_SA_INIT without an answer, 3.5 seconds by default, and TCP is tried too (§5.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +164,17 @@ class Turn:
 
     def remove_sa(self, inbound_spi: int) -> None:
         self.effects.append(RemoveSa(inbound_spi))
+
+    def update_sa(self, sa: ChildSa) -> None:
+        self.effects.append(UpdateSa(sa.inbound_spi, sa.path, sa.encapsulation))
+
+    def try_tcp(self, peer: str) -> None:
+        self.effects.append(TryTcp(peer))
+
+    def distrust(self, path: Path) -> None:
+        """A message on it was not genuine, and inside TCP that cannot come about by itself."""
+        if path.carrier is Carrier.TCP:
+            self.effects.append(CloseStream(path))
 
     def drop(self, why: IkeDrop) -> None:
         self.drops[why] += 1

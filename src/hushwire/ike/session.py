@@ -18,11 +18,12 @@ from hushwire.explain.outcome import (
     Failure,
     PeerAnswered,
     PeerMisbehaved,
-    PeerSilent,
+    Reconnected,
     TunnelUp,
 )
-from hushwire.ike.failure import NegotiationFailedError
-from hushwire.ike.inputs import IkeDrop, Incoming, Limits, Peer, Turn
+from hushwire.ike import connections
+from hushwire.ike.failure import NegotiationFailedError, exchange_name, silence
+from hushwire.ike.inputs import TCP_AFTER_TRIES, IkeDrop, Incoming, Limits, Peer, Turn
 from hushwire.ike.link import Link
 from hushwire.ike.proofs import VerifiedPeer
 from hushwire.ike.states import (
@@ -63,6 +64,7 @@ class Session:
         self.state: State = Closed(now)
         self.initial_contact = False
         self.redundant = False  # another IKE SA with this peer stands: the end of this one is none
+        self._show_path = False  # the peer has still to learn by which connection we come now
         self._new_spi = new_spi
         self._limits = limits
 
@@ -145,9 +147,9 @@ class Session:
 
     def _send_auth(self, peer: Peer, secrets: Secrets, turn: Turn) -> None:
         address = self.link.path.remote.ip
-        turn.report(
-            PeerAnswered(peer.name, str(address), secrets.suite.name, secrets.nat.describe())
-        )
+        in_tcp = secrets.encapsulation is Encapsulation.TCP
+        nat = "" if in_tcp else secrets.nat.describe()
+        turn.report(PeerAnswered(peer.name, str(address), secrets.suite.name, nat))
         if secrets.encapsulation is Encapsulation.UDP:
             # §2.23: from IKE_AUTH on, and for ESP, both ends use port 4500.
             local = self.link.path.local.ip
@@ -227,6 +229,7 @@ class Session:
                 made.encapsulation.value,
                 local,
                 remote,
+                made.mode.value,
             )
         )
 
@@ -251,6 +254,7 @@ class Session:
             return
         try:
             payloads = secrets.protection.open_payloads(sealed)
+            self.moved(incoming.path, turn)
             check_inner(header, payloads)
             if header.response:
                 self._response(incoming, payloads, turn)
@@ -258,6 +262,7 @@ class Session:
                 self._answer(incoming, payloads, secrets, peers, turn)
         except BadIcvError:
             turn.drop(IkeDrop.BAD_ICV)
+            turn.distrust(incoming.path)
             return
         except WireError as error:
             self._malformed(incoming, secrets, error, turn)
@@ -273,6 +278,8 @@ class Session:
             self._answered_while_closing(state, turn)
         elif isinstance(state, Established) and exchange == ExchangeType.INFORMATIONAL:
             self.link.window.answered()  # the answer to a liveness check says all by coming (§2.4)
+            if self._show_path:
+                self._ask_whether_it_lives(state, turn)
         else:
             turn.drop(IkeDrop.UNEXPECTED)
 
@@ -298,7 +305,7 @@ class Session:
             refusal = Notify(NotifyType.NO_ADDITIONAL_SAS)
             self.link.respond(incoming, secrets, (refusal,), turn)
         else:
-            raise WireError(f"{_exchange_name(exchange)} on an established IKE SA")
+            raise WireError(f"{exchange_name(exchange)} on an established IKE SA")
 
     def _answer_informational(
         self, incoming: Incoming, payloads: tuple[Payload, ...], secrets: Secrets, turn: Turn
@@ -330,7 +337,7 @@ class Session:
         """
         turn.drop(IkeDrop.MALFORMED)
         state, name = self.state, self.peer_name
-        outcome = PeerMisbehaved(name, _exchange_name(incoming.header.exchange), str(error))
+        outcome = PeerMisbehaved(name, exchange_name(incoming.header.exchange), str(error))
         if not incoming.header.response:
             critical = isinstance(error, UnsupportedCriticalPayloadError)
             notify = (
@@ -348,6 +355,27 @@ class Session:
             self.link.window.answered()
             self._end(outcome, turn)
             self._say_goodbye(secrets, informational.DELETE_IKE_SA, name, turn)
+
+    # Another TCP connection (RFC 9329 §6.1).
+
+    def reconnected(self, path: Path, turn: Turn) -> None:
+        """We opened a new connection for this IKE SA, because the one before was lost."""
+        self.state = state = connections.move(self.link, self.state, path, turn)
+        if isinstance(state, Established):
+            turn.report(Reconnected(self.peer_name, str(path.remote.ip)))
+            # A request that the peer knows already, sent once more, would not make it follow.
+            self._show_path = self.link.window.busy
+            if not self._show_path:
+                self._ask_whether_it_lives(state, turn)
+
+    def moved(self, path: Path, turn: Turn) -> None:
+        """A genuine packet of the peer's, no repetition, came by this path."""
+        self.state = connections.follow(self.link, self.state, path, turn)
+
+    def _ask_whether_it_lives(self, state: Established, turn: Turn) -> None:
+        """An empty INFORMATIONAL (§2.4); by coming it also shows the path that we use."""
+        self._show_path = False
+        self.link.request(state.secrets, ExchangeType.INFORMATIONAL, informational.LIVENESS, turn)
 
     # Time.
 
@@ -369,10 +397,7 @@ class Session:
             and deadline is None
             and turn.now >= self.heard_at + state.verified.peer.liveness
         ):
-            # Nothing heard for a while: an empty INFORMATIONAL asks whether it lives (§2.4).
-            self.link.request(
-                state.secrets, ExchangeType.INFORMATIONAL, informational.LIVENESS, turn
-            )
+            self._ask_whether_it_lives(state, turn)  # nothing heard for a while
 
     def _retransmit(self, turn: Turn) -> None:
         window = self.link.window
@@ -380,22 +405,13 @@ class Session:
         data = window.again(turn.now)
         if data is not None:
             turn.send(data, self.link.path)
+            if tries == TCP_AFTER_TRIES and connections.may_try_tcp(self.link, self.state):
+                turn.try_tcp(self.peer_name)
             return
         if isinstance(self.state, Closing):
             self._has_closed(self.state, turn, acknowledged=False)
             return
-        exchanges = {InitSent: "IKE_SA_INIT", AuthSent: "IKE_AUTH"}
-        self._fail(
-            PeerSilent(
-                self.peer_name,
-                str(self.link.path.remote.ip),
-                exchanges.get(type(self.state), "INFORMATIONAL"),
-                tries,
-                seconds,
-                was_up=isinstance(self.state, Established),
-            ),
-            turn,
-        )
+        self._fail(silence(self.link, self.state, self.peer_name, tries, seconds), turn)
 
     # The end.
 
@@ -483,10 +499,3 @@ class Session:
 
 def _due(at: float | None, now: float) -> bool:
     return at is not None and at <= now
-
-
-def _exchange_name(number: int) -> str:
-    try:
-        return ExchangeType(number).name
-    except ValueError:
-        return f"exchange type {number}"

@@ -89,6 +89,11 @@ class Window:
         request.due = now + self._patience.wait(request.sent)
         return request.data
 
+    @property
+    def in_flight(self) -> bytes | None:
+        """The request in flight, octet for octet."""
+        return self._outstanding.data if self._outstanding else None
+
     def waited(self, now: float) -> float:
         """Seconds since the request in flight was first sent."""
         return now - self._outstanding.first_sent if self._outstanding else 0.0

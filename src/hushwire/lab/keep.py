@@ -14,13 +14,14 @@ from hushwire.lab.network import LabError
 from hushwire.lab.topology import ALICE, BOB, BRIDGE, EVE, Topology
 from hushwire.lab.world import FILES, World, environment
 from hushwire.system.errors import SystemFailureError
+from hushwire.system.processes import began
 
 HOSTS = (ALICE.name, EVE, BOB.name)
 
 _HINTS = {
     ALICE.name: f"ping {BOB.tunnel.ip}      hushwire status      ls {FILES}/alice",
     BOB.name: f"ping {ALICE.tunnel.ip}      hushwire status      ls {FILES}/bob",
-    EVE: f"tcpdump -ni {BRIDGE}      tcpdump -ni {BRIDGE} -X esp or udp port 4500",
+    EVE: f"tcpdump -ni {BRIDGE}      tcpdump -ni {BRIDGE} -X esp or port 4500",
 }
 _USE = f"""
   hushwire lab shell alice                 a shell on alice, bob or eve
@@ -30,7 +31,7 @@ _USE = f"""
 _COLOURS = {ALICE.name: 35, BOB.name: 34, EVE: 31}
 
 
-def up(encap: str) -> str:
+def up(encap: str, mode: str) -> str:
     """Make it, with the tunnel up; returns what to tell.
 
     Raises as `World.begin`, and `LabError`.
@@ -44,7 +45,7 @@ def up(encap: str) -> str:
     try:
         _remember(state, world)
         network = Topology(world)
-        ends = tunnel.configure(network, encap)
+        ends = tunnel.configure(network, encap, mode)
         for end in ends:
             tunnel.run_lasting(network, end)
         for end in ends:
@@ -84,10 +85,10 @@ def find() -> World | None:
     """The lab that is up, if one is."""
     try:
         saved = json.loads(_state_file().read_text())
-        pid, began, user = int(saved["pid"]), int(saved["began"]), bool(saved["user"])
+        pid, then, user = int(saved["pid"]), int(saved["began"]), bool(saved["user"])
         world = World(pid, user)
         # A PID may have come to a new owner since; its start tells.
-        if _began(pid) == began:
+        if began(pid) == then:
             return world
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -96,7 +97,7 @@ def find() -> World | None:
 
 
 def _remember(state: Path, world: World) -> None:
-    facts = {"pid": world.pid, "began": _began(world.pid), "user": world.user}
+    facts = {"pid": world.pid, "began": began(world.pid), "user": world.user}
     state.write_text(json.dumps(facts))
 
 
@@ -104,11 +105,6 @@ def _forget() -> None:
     state = _state_file()
     state.unlink(missing_ok=True)
     state.parent.rmdir()
-
-
-def _began(pid: int) -> int:
-    """When the process began, in clock ticks since boot (proc(5), field 22)."""
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
 
 
 def _state_file(*, create: bool = False) -> Path:

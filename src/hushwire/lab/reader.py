@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
+from hushwire.lab import tcp_reader
 from hushwire.lab.talk import BOOKMARK_ETHERTYPE
 from hushwire.system.errors import SystemFailureError
 
@@ -27,6 +28,7 @@ _NATT_PORT = 4500
 _ICMP = 1
 _ICMPV6 = 58
 _ESP = 50
+_TCP = 6
 _UDP = 17
 _IPV6_FRAGMENT = 44
 _IPV6_EXTENSIONS = frozenset({0, 43, _IPV6_FRAGMENT, 60})
@@ -46,6 +48,8 @@ class Kind(StrEnum):
     ESP = "esp"
     IKE = "ike"
     KEEPALIVE = "keepalive"
+    TCP = "tcp"
+    """IKE and ESP inside TCP (RFC 9329), and what TCP itself says of that connection."""
     ARP = "arp"
     NEIGHBOUR = "neighbour"
     ICMP_ERROR = "icmp_error"
@@ -75,14 +79,17 @@ def read(file: Path) -> list[Frame]:
     """Every frame of a capture, in order; bookmarks too."""
     frames = []
     fragments: dict[tuple[str, str, int], Kind] = {}
+    segments: list[tuple[int, tcp_reader.Segment]] = []  # with the number of its frame
     # scapy's dissectors of all that UDP and TCP can carry are slow, and not wanted here.
     conf.layers.filter([Ether, ARP, IP, IPv6])
     try:
         with RawPcapReader(str(file)) as reader:
             for number, (octets, _) in enumerate(reader, 1):
-                frames.append(_classify(number, octets, fragments))
+                frames.append(_classify(number, octets, fragments, segments))
     finally:
         conf.layers.unfilter()
+    for number in tcp_reader.sealed(segments):
+        frames[number - 1] = replace(frames[number - 1], kind=Kind.TCP)
     return frames
 
 
@@ -105,7 +112,12 @@ def holding(frames: Iterable[Frame], text: bytes) -> list[Frame]:
     return [frame for frame in frames if text in frame.octets]
 
 
-def _classify(number: int, octets: bytes, fragments: dict[tuple[str, str, int], Kind]) -> Frame:
+def _classify(
+    number: int,
+    octets: bytes,
+    fragments: dict[tuple[str, str, int], Kind],
+    segments: list[tuple[int, tcp_reader.Segment]],
+) -> Frame:
     ether = Ether(octets)
     if ether.type == BOOKMARK_ETHERTYPE:
         return Frame(number, Kind.BOOKMARK, octets)
@@ -121,6 +133,10 @@ def _classify(number: int, octets: bytes, fragments: dict[tuple[str, str, int], 
     kind = fragments.get(flow, Kind.CLEAR) if later else _kind_of(content)
     if content.more and not later:
         fragments[flow] = kind
+    elif content.protocol == _TCP and not later:
+        segment = tcp_reader.parse(packet.src, packet.dst, content.octets)
+        if segment is not None:
+            segments.append((number, segment))
     return Frame(number, kind, octets, packet.src, packet.dst)
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 
 from rich.console import Console
 from rich.text import Text
 
 _ROW_OCTETS = 16
+_TCP = 6
+_UDP = 17
 _HEADER = "cyan"
 _READABLE = "bold white on red"
 _SPI = "yellow"
 _SEALED = "green"
 _LABELS = {"alice": "bold magenta", "bob": "bold blue", "eve": "bold red"}
+_INSIDE = {"tunnel": "inner addresses", "transport": "the protocol"}
 _LABEL_WIDTH = max(map(len, _LABELS))
 
 
@@ -81,15 +85,26 @@ def clear_parts(frame: bytes, message: bytes) -> list[Part]:
     ]
 
 
-def sealed_parts(frame: bytes) -> list[Part]:
-    """Of a frame with ESP over IPv4, or over UDP over IPv4."""
-    udp = frame[14 + 9] == 17
-    esp = 14 + (frame[14] & 0x0F) * 4 + (8 if udp else 0)
-    between = "IP and UDP headers" if udp else "IP header"
+def sealed_parts(frame: bytes, mode: str) -> list[Part]:
+    """Of a frame with ESP over IPv4, UDP or TCP, in tunnel or transport mode."""
+    around = 14 + (frame[14] & 0x0F) * 4
+    between, length = "IP header", []
+    if frame[14 + 9] == _UDP:
+        between = "IP and UDP headers"
+        around += 8
+    esp = around
+    if frame[14 + 9] == _TCP:
+        between = "IP and TCP headers"
+        around += (frame[around + 12] >> 4) * 4
+        esp = around + 2
+        length = [Part(around, esp, _HEADER, "length of the ESP packet, and of these two octets")]
+    source = IPv4Address(frame[14 + 12 : 14 + 16])
+    destination = IPv4Address(frame[14 + 16 : 14 + 20])
     return [
-        Part(14, esp, _HEADER, f"{between}: the two hosts, nothing more"),
+        Part(14, around, _HEADER, f"{between}: from {source} to {destination}, nothing more"),
+        *length,
         Part(esp, esp + 8, _SPI, "ESP header: SPI and sequence number"),
-        Part(esp + 8, len(frame), _SEALED, "sealed: inner addresses, ports and the message"),
+        Part(esp + 8, len(frame), _SEALED, f"sealed: {_INSIDE[mode]}, ports and the message"),
     ]
 
 

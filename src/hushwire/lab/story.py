@@ -13,7 +13,7 @@ from typing import Any
 from hushwire.lab import reader, tunnel
 from hushwire.lab.eve import Recorder
 from hushwire.lab.network import LabError, Network, Program
-from hushwire.lab.reader import Kind
+from hushwire.lab.reader import Frame, Kind
 from hushwire.lab.screen import Screen, clear_parts, sealed_parts
 from hushwire.lab.topology import ALICE, BOB, EVE
 from hushwire.lab.world import need
@@ -37,24 +37,26 @@ _KIND_NAMES = {
     Kind.ESP: "ESP, sealed",
     Kind.IKE: "IKE, the key exchange",
     Kind.KEEPALIVE: "NAT keepalives",
+    Kind.TCP: "IKE and ESP inside TCP",
     Kind.ARP: "ARP",
     Kind.NEIGHBOUR: "IPv6 neighbour discovery",
     Kind.ICMP_ERROR: "ICMP errors about these",
     Kind.CLEAR: "in clear",
 }
 
-_CARRIERS = {"esp": "as IP protocol 50", "udp": "in UDP port 4500"}
+_CARRIERS = {"esp": "as IP protocol 50", "udp": "in UDP port 4500", "tcp": "inside TCP port 4500"}
 
 
 class Story:
     """Told once. `facts` grows as it goes, for --json."""
 
-    def __init__(self, network: Network, screen: Screen, encap: str) -> None:
+    def __init__(self, network: Network, screen: Screen, encap: str, mode: str) -> None:
         self._network = network
         self._screen = screen
         self._encap = encap
+        self._mode = mode
         self._daemons: list[tuple[str, Program]] = []
-        self.facts: dict[str, Any] = {"message": MESSAGE, "encap": encap}
+        self.facts: dict[str, Any] = {"message": MESSAGE, "encap": encap, "mode": mode}
 
     def tell(self, pcap: Path | None) -> bool:
         """All of it; returns whether every promise was kept.
@@ -101,7 +103,7 @@ class Story:
 
     def _tunnel(self) -> None:
         self._screen.title("Act 2: two key pairs, two short files")
-        ends = tunnel.configure(self._network, self._encap)
+        ends = tunnel.configure(self._network, self._encap, self._mode)
         for end in ends:
             host = end.resident.name
             self._screen.command(host, f"hushwire genkey -o {host}.key")
@@ -126,7 +128,8 @@ class Story:
         sealed = [
             frame
             for frame in frames
-            if frame.kind is Kind.ESP and frame.source == str(ALICE.underlay)
+            if frame.kind in (Kind.ESP, Kind.TCP)
+            and frame.source in {str(ALICE.underlay), str(ALICE.tunnel.ip)}
         ]
         if not sealed:
             raise LabError("the message arrived, but eve saw no ESP packet from alice")
@@ -134,7 +137,23 @@ class Story:
         packet = max(sealed, key=lambda frame: len(frame.octets))
         self.facts["through_tunnel"] = {"eve_reads_it": readable, "frame": packet.octets.hex()}
         self._screen.say("\nWhat eve sees:")
-        self._screen.frame(packet.octets, sealed_parts(packet.octets))
+        self._screen.frame(packet.octets, sealed_parts(packet.octets, self._mode))
+        self._tell_the_header(packet)
+
+    def _tell_the_header(self, packet: Frame) -> None:
+        """Whose addresses eve reads in the header of a sealed packet."""
+        addresses = {"source": packet.source, "destination": packet.destination}
+        self.facts["through_tunnel"] |= addresses
+        if packet.source == str(ALICE.tunnel.ip):
+            self._screen.say(
+                f"\nTransport mode: the packet has kept its own IP header, from {packet.source} to "
+                f"{packet.destination}. Nothing behind it can be read."
+            )
+        elif self._mode == "transport":
+            self._screen.say(
+                "\nTransport mode in UDP: the header is the two hosts'. No other is inside: bob "
+                f"knows that the packet was {ALICE.tunnel.ip}'s from what they have agreed on."
+            )
 
     def _send_message(self, address: str) -> None:
         bob, alice = BOB.name, ALICE.name
@@ -197,10 +216,12 @@ class Story:
         (peer,) = status[0]["peers"]
         self.facts["suite"] = {"ike": peer["ike_suite"], "esp": peer["esp_suite"]}
         self.facts["carried_by"] = peer["encapsulation"]
+        self.facts["agreed_mode"] = peer["mode"]
         self.facts["status"] = status
         self._screen.output(
             ALICE.name,
-            f"IKE {peer['ike_suite']}, ESP {peer['esp_suite']} by {peer['encapsulation']}",
+            f"IKE {peer['ike_suite']}, ESP {peer['esp_suite']} by {peer['encapsulation']}, "
+            f"{peer['mode']} mode",
         )
 
     def _count(self, capture: Path) -> bool:

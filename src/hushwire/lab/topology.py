@@ -85,7 +85,8 @@ class Topology(Network):
         for resident in (ALICE, BOB):
             self.ip(
                 "link set lo up",
-                f"link set {WIRE} addrgenmode none up",
+                # Every frame as a real wire carries it: no TCP giants that a capture would cut.
+                f"link set {WIRE} addrgenmode none gso_max_segs 1 up",
                 f"address add {resident.underlay}/24 dev {WIRE}",
                 f"address add {resident.underlay6}/64 dev {WIRE} nodad",
                 f"address add {resident.link_local}/64 dev {WIRE} nodad",

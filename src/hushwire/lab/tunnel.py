@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,12 +32,12 @@ class End:
         return self.file.with_suffix(".log")
 
 
-def configure(network: Network, encap: str = "auto") -> tuple[End, End]:
+def configure(network: Network, encap: str = "auto", mode: str = "tunnel") -> tuple[End, End]:
     """Make both key pairs and write both files: alice's end and bob's. Raises `LabError`."""
     public = {resident.name: _make_key(network, resident) for resident in (ALICE, BOB)}
     ends = []
     for here, there in ((ALICE, BOB), (BOB, ALICE)):
-        text = _configuration(here, there, public[there.name], encap)
+        text = _configuration(here, there, public[there.name], encap, mode)
         file = _folder(here) / f"{TUNNEL}.toml"
         network.world.path(file).write_text(text)
         ends.append(End(here, text, file))
@@ -78,18 +80,28 @@ def _make_key(network: Network, resident: Resident) -> str:
     return network.run(resident.name, ["hushwire", "genkey", "-o", key]).stdout.strip()
 
 
-def _configuration(here: Resident, there: Resident, public_key: str, encap: str) -> str:
+def _configuration(here: Resident, there: Resident, public_key: str, encap: str, mode: str) -> str:
+    addresses = [here.tunnel, here.tunnel6]
+    networks = [f"{there.tunnel.ip}/32", f"{there.tunnel6.ip}/128"]
+    if mode == "transport":  # between two hosts: one address each, of the endpoint's family
+        addresses, networks = addresses[:1], networks[:1]
     lines = [
         "[interface]",
         f'name = "{TUNNEL}"',
-        f'address = ["{here.tunnel}", "{here.tunnel6}"]',
+        f"address = {_list(addresses)}",
         f'private_key_file = "{here.name}.key"',
         "",
         f"[peer.{there.name}]",
         f'endpoint = "{there.underlay}"',
         f'public_key = "{public_key}"',
-        f'networks = ["{there.tunnel.ip}/32", "{there.tunnel6.ip}/128"]',
+        f"networks = {_list(networks)}",
     ]
+    if mode != "tunnel":
+        lines.append(f'mode = "{mode}"')
     if encap != "auto":
         lines.append(f'encap = "{encap}"')
     return "\n".join(lines) + "\n"
+
+
+def _list(values: Iterable[object]) -> str:
+    return json.dumps([str(value) for value in values])

@@ -16,32 +16,56 @@ FIRST_FREE_SPI = 256
 
 
 class Encapsulation(Enum):
-    """How ESP travels: as IP protocol 50, or in UDP port 4500 (RFC 3948)."""
+    """How ESP travels: as IP protocol 50, in UDP port 4500 (RFC 3948), or inside TCP (RFC 9329)."""
 
     ESP = "esp"
     UDP = "udp"
+    TCP = "tcp"
 
 
 class Encap(StrEnum):
-    """What the user asks for; `AUTO` lets NAT detection choose (RFC 7296 §2.23)."""
+    """What the user asks for.
+
+    `AUTO` lets NAT detection choose (RFC 7296 §2.23), and TCP where UDP gets no answer (RFC 9329
+    §5.1).
+    """
 
     AUTO = "auto"
     ESP = "esp"
     UDP = "udp"
+    TCP = "tcp"
+
+
+class Carrier(Enum):
+    """What IKE messages travel in on a path: datagrams, or one TCP connection (RFC 9329)."""
+
+    UDP = "udp"
+    TCP = "tcp"
+
+
+class Mode(StrEnum):
+    """RFC 4301 §4.1: a packet inside another one, or a packet that keeps its own IP header."""
+
+    TUNNEL = "tunnel"
+    TRANSPORT = "transport"
 
 
 class Address(NamedTuple):
-    """An IP address and a UDP port (0 where there is none)."""
+    """An IP address and a UDP or TCP port (0 where there is none)."""
 
     ip: IPv4Address | IPv6Address
     port: int
 
 
 class Path(NamedTuple):
-    """Where packets go from here: our own address and the peer's."""
+    """Where packets go from here: our own address and the peer's.
+
+    With `Carrier.TCP` it names one connection, which the two addresses and ports tell from others.
+    """
 
     local: Address
     remote: Address
+    carrier: Carrier = Carrier.UDP
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +77,9 @@ class ChildSa:
     `keepalive` is True when we are behind a NAT (RFC 3948 §4). `replay_window` is in packets.
     `await_proof` keeps an older SA in use for sending until the first authentic packet arrives on
     this one: who answers a rekeying cannot know earlier that the peer has it (RFC 7296 §2.8).
+    In transport mode the selectors of each side have one address: the two hosts'. `rewritten` says
+    that a NAT changes these on the way, so that checksums inside are to be made anew (RFC 3948
+    §3.1.2).
     `copy_dscp` shows the inner packets' DSCP on the outer ones (RFC 4301 §5.1.2).
     Raises `ValueError` for what no negotiation can lead to.
     """
@@ -70,6 +97,8 @@ class ChildSa:
     keepalive: bool = False
     replay_window: int = 1024
     await_proof: bool = False
+    mode: Mode = Mode.TUNNEL
+    rewritten: bool = False
     copy_dscp: bool = False
 
     def __post_init__(self) -> None:
@@ -81,3 +110,21 @@ class ChildSa:
             raise ValueError("the two directions of an SA pair have the same key")
         if self.replay_window < SMALLEST_WINDOW:
             raise ValueError(f"replay window {self.replay_window}: at least {SMALLEST_WINDOW}")
+        if self.mode is Mode.TRANSPORT:
+            self.hosts()  # raises
+
+    def hosts(self) -> tuple[IPv4Address | IPv6Address, IPv4Address | IPv6Address]:
+        """The two addresses of a transport mode SA, ours and the peer's.
+
+        Raises `ValueError` when the selectors have any more, or two families.
+        """
+        local, remote = (
+            {address for selector in selectors for address in (selector.start, selector.end)}
+            for selectors in (self.local_selectors, self.remote_selectors)
+        )
+        if len(local) != 1 or len(remote) != 1:
+            raise ValueError("transport mode is between two hosts, with one address each")
+        pair = local.pop(), remote.pop()
+        if pair[0].version != pair[1].version:
+            raise ValueError("transport mode is between two addresses of one family")
+        return pair

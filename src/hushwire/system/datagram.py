@@ -15,6 +15,10 @@ from ipaddress import IPv4Address, IPv6Address
 from hushwire.sa.association import Address, Path
 from hushwire.system.addresses import device_index, scope_index
 from hushwire.system.errors import NotPermittedError, SystemFailureError
+from hushwire.system.mark import mark
+from hushwire.system.own_header import HEADER_OPTIONS, ipv6_front
+from hushwire.wire.errors import WireError
+from hushwire.wire.front import Front, split
 from hushwire.wire.registry import IpProtocol
 
 IpAddress = IPv4Address | IPv6Address
@@ -39,6 +43,7 @@ _SO_SNDBUFFORCE = 32
 _PKTINFO4 = struct.Struct("=i4s4s")  # struct in_pktinfo: index, our address, header's destination
 _PKTINFO6 = struct.Struct("=16sI")  # struct in6_pktinfo: address, index
 _INT = struct.Struct("=i")
+_ANCILLARY_OCTETS_WITH_HEADERS = 8192  # an IPv6 packet may have 2 KiB in each extension header
 _ANCILLARY_OCTETS = (
     socket.CMSG_SPACE(_PKTINFO4.size)
     + socket.CMSG_SPACE(_PKTINFO6.size)
@@ -113,7 +118,50 @@ def open_raw_esp(family: int, device: str | None = None) -> socket.socket:
 
     Raises `SystemFailureError` and `NotPermittedError`.
     """
-    return open_raw(family, IpProtocol.ESP, device)
+    sock = open_raw(family, IpProtocol.ESP, device)
+    if family == socket.AF_INET6:
+        for option in HEADER_OPTIONS:
+            sock.setsockopt(socket.IPPROTO_IPV6, option, 1)
+    return sock
+
+
+def open_raw_whole(family: int, device: str | None = None) -> socket.socket:
+    """A non-blocking raw socket for packets that bring their own IP header; it receives nothing.
+
+    Raises `SystemFailureError` and `NotPermittedError`.
+    """
+    what = f"raw socket for whole packets ({_family_name(family)})"
+    return _open(what, family, socket.SOCK_RAW, socket.IPPROTO_RAW, device)
+
+
+def send_whole(sock: socket.socket, packet: bytes) -> None:
+    """Send an IP packet as it is, to its own destination. The kernel does not fragment it.
+
+    Raises `OSError` as `send` does; EMSGSIZE where it is larger than the device's MTU.
+    """
+    if sock.family == socket.AF_INET:
+        sock.sendto(packet, (socket.inet_ntop(socket.AF_INET, packet[16:20]), 0))
+    else:
+        sock.sendto(packet, (socket.inet_ntop(socket.AF_INET6, packet[24:40]), 0, 0, 0))
+
+
+def receive_esp_whole(sock: socket.socket) -> tuple[Front, bytes] | None:
+    """The next ESP packet with the IP headers that it came under; None: nothing.
+
+    IPv6's headers are put together again from what the kernel tells of them. Raises `OSError`.
+    """
+    while True:
+        try:
+            data, ancillary, _, sender = sock.recvmsg(_LARGEST, _ANCILLARY_OCTETS_WITH_HEADERS)
+        except BlockingIOError:
+            return None
+        if sock.family == socket.AF_INET:
+            try:
+                return split(data)
+            except WireError:
+                continue
+        local, _ = _local_address_and_tos(ancillary)
+        return ipv6_front(_sender_ip(sender).packed, local.packed, ancillary), data
 
 
 def open_raw(family: int, protocol: IpProtocol, device: str | None = None) -> socket.socket:
@@ -165,7 +213,11 @@ def _open(what: str, family: int, kind: int, protocol: int, device: str | None) 
     except OSError as error:
         raise _failure(what, error) from error
     try:
+        mark(sock)
         _prepare(sock, device)
+    except PermissionError as error:
+        sock.close()
+        raise NotPermittedError([f"{what}: this needs CAP_NET_ADMIN. Run it with sudo."]) from error
     except OSError as error:
         sock.close()
         raise _failure(what, error) from error

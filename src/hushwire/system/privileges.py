@@ -23,6 +23,11 @@ def missing() -> list[str]:
     Capabilities count as they are, so those within a user namespace count too: they hold for the
     network namespaces made in it.
     """
+    return [*missing_capabilities(), *missing_tun()]
+
+
+def missing_capabilities() -> list[str]:
+    """Those of `missing` that are about this process; each begins with the capability's name."""
     have = _effective_capabilities()
     lacks = []
     if not have >> _NET_ADMIN & 1:
@@ -31,7 +36,6 @@ def missing() -> list[str]:
         lacks.append(_lack("CAP_NET_RAW", "to send and receive ESP, IP protocol 50"))
     if not have >> _NET_BIND_SERVICE & 1 and _first_free_port() > _IKE_PORT:
         lacks.append(_lack("CAP_NET_BIND_SERVICE", f"to listen on UDP port {_IKE_PORT}"))
-    lacks += _tun_lacks()
     return lacks
 
 
@@ -55,7 +59,8 @@ def _first_free_port() -> int:
         return 1024
 
 
-def _tun_lacks() -> list[str]:
+def missing_tun() -> list[str]:
+    """That of `missing` which is about the device node; at most one."""
     try:
         # Opening makes no device yet: that is a later ioctl.
         os.close(os.open(TUN_NODE, os.O_RDWR | os.O_CLOEXEC))

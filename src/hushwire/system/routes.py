@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import errno
 import socket
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import Any
+from typing import Any, NamedTuple
 
 from pyroute2 import IPRoute
 
 from hushwire.system.addresses import device_index, scope_index
 from hushwire.system.errors import SystemFailureError
+from hushwire.system.mark import MARK, mark
 from hushwire.system.netlink import ask
 
 # From <linux/in.h> and <linux/in6.h>; Python's socket module lacks them.
@@ -82,6 +84,33 @@ def device_mtu(remote: IPv4Address | IPv6Address, device: str | None = None) -> 
         return sock.getsockopt(socket.IPPROTO_IPV6, _IPV6_MTU)
 
 
+class Hop(NamedTuple):
+    """The next step to a host: a device, its index, and the gateway unless the host is on-link."""
+
+    device: str
+    number: int
+    gateway: IPv4Address | IPv6Address | None
+
+
+def next_hop(remote: IPv4Address | IPv6Address, device: str | None = None) -> Hop:
+    """Where our own, marked packets to `remote` go next.
+
+    Raises `SystemFailureError` when there is no route, and `NotPermittedError`.
+    """
+    bare = str(remote).partition("%")[0]
+    options: dict[str, Any] = {"dst": bare, "mark": MARK}
+    scope = scope_index(remote) if isinstance(remote, IPv6Address) else 0
+    if device is not None or scope:
+        options["oif"] = scope or device_index(str(device))
+
+    def find(iproute: IPRoute) -> tuple[int, str | None]:
+        (route,) = iproute.route("get", **options)
+        return route.get("oif"), route.get("gateway")
+
+    index, gateway = ask(f"way to {remote}", find)
+    return Hop(_device_name(index), index, ip_address(gateway) if gateway else None)
+
+
 def link_mtu(remote: IPv4Address | IPv6Address, device: str | None = None) -> int:
     """The MTU of the device that the route to `remote` goes through, whatever is known of the path.
 
@@ -104,6 +133,8 @@ def _towards(remote: IPv4Address | IPv6Address, device: str | None) -> socket.so
     family = socket.AF_INET if remote.version == 4 else socket.AF_INET6
     sock = socket.socket(family, socket.SOCK_DGRAM)
     try:
+        with suppress(PermissionError):  # then there are no rules of ours either
+            mark(sock)
         if device is not None:
             device_index(device)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from socket import socket
 
 from hushwire.crypto.ciphers import CIPHERS
 from hushwire.engines.base import Capabilities, Counters, Event, Interface
@@ -64,6 +65,24 @@ class PythonEngine:
         with self._lock:
             pump = self._opened()
             self._swap(pump, pump.table.minus(inbound_spi))
+
+    def add_stream(self, sock: socket, path: Path, *, originated: bool) -> None:
+        with self._lock:
+            pump = self._opened()
+            pump.streams.add(sock, path, originated=originated)
+            pump.wake()
+
+    def send_ike(self, data: bytes, path: Path) -> None:
+        with self._lock:
+            pump = self._opened()
+            pump.streams.send_ike(data, path)
+            pump.wake()
+
+    def close_stream(self, path: Path) -> None:
+        with self._lock:
+            pump = self._opened()
+            pump.streams.close_one(path)
+            pump.wake()
 
     def counters(self) -> Counters:
         with self._lock:

@@ -9,7 +9,8 @@ from hushwire.engines.base import SaCounters
 from hushwire.engines.python.boundary import Fit
 from hushwire.esp.open import InboundSa
 from hushwire.esp.seal import OutboundSa
-from hushwire.sa.association import ChildSa, Encapsulation, Path
+from hushwire.esp.transport import front_of
+from hushwire.sa.association import ChildSa, Encapsulation, Mode, Path
 from hushwire.sa.selectors import FlowMatcher, overlap
 from hushwire.wire.ip import Flow, parse_flow
 
@@ -25,6 +26,7 @@ class Tunnel:
         "bytes_out",
         "child",
         "fit",
+        "front",
         "inbound",
         "last_in",
         "last_out",
@@ -43,6 +45,8 @@ class Tunnel:
         self.outbound = OutboundSa(child)
         self.matcher = FlowMatcher(child.local_selectors, child.remote_selectors)
         self.route: tuple[Encapsulation, Path] = (child.encapsulation, child.path)
+        # Transport mode, inside UDP: the header that inbound packets get back.
+        self.front = front_of(child) if child.mode is Mode.TRANSPORT else None
         self.fit: Fit | None = None  # until the path MTU is told: everything fits
         self.proved = not child.await_proof
         self.near_end_told = False
@@ -59,13 +63,20 @@ class Tunnel:
 class Table:
     """Immutable: every change makes a new table, so a reader needs no lock."""
 
-    __slots__ = ("_by_spi", "_nested", "_newest_first")
+    __slots__ = ("_by_spi", "_nested", "_newest_first", "pairs")
 
     def __init__(self, oldest_first: Iterable[Tunnel] = (), *, nested: bool = False) -> None:
         self._by_spi = {tunnel.child.inbound_spi: tunnel for tunnel in oldest_first}
         self._newest_first = tuple(reversed(self._by_spi.values()))
         # Two peers have networks one within the other: then every packet costs a little more.
         self._nested = nested
+        # Between these two hosts only whole datagrams are sealed (RFC 4303 §3.3.4).
+        self.pairs = frozenset(
+            (local.version, int(local), int(remote))
+            for tunnel in self._newest_first
+            if tunnel.child.mode is Mode.TRANSPORT
+            for local, remote in [tunnel.child.hosts()]
+        )
 
     def __iter__(self) -> Iterator[Tunnel]:
         return iter(self._newest_first)

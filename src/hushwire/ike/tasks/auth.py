@@ -151,8 +151,7 @@ def answer(
     try:
         more, made = child.answer(peer, secrets, payloads, inbound_spi, path)
     except NegotiationFailedError as failed:
-        error = (failed.notify,) if failed.notify else ()
-        return Accepted(verified, (*response, *error), failed, contact)
+        return Accepted(verified, (*response, *failed.told), failed, contact)
     return Accepted(verified, (*response, *more), made, contact)
 
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hushwire.crypto.suites import EspSuite, choose, describe
-from hushwire.explain.outcome import NoProposal, PeerMisbehaved, SelectorsUnacceptable
+from hushwire.explain.outcome import (
+    NoProposal,
+    PeerMisbehaved,
+    SelectorsUnacceptable,
+)
 from hushwire.ike.failure import NegotiationFailedError
 from hushwire.ike.inputs import Peer
 from hushwire.ike.keys import derive_child_keys
 from hushwire.ike.proposal import Proposals, accepted, offer, texts
 from hushwire.ike.states import Role, Secrets
-from hushwire.sa.association import ChildSa, Encapsulation, Path
+from hushwire.ike.tasks import mode
+from hushwire.sa.association import ChildSa, Encapsulation, Mode, Path
 from hushwire.sa.selectors import describe as describe_selector
 from hushwire.sa.selectors import narrow
 from hushwire.wire.ike.message import Payload, every, first
@@ -25,8 +30,9 @@ Selectors = tuple[TrafficSelector, ...]
 
 
 def request(peer: Peer, inbound_spi: int) -> tuple[Payload, ...]:
-    """SAi2, TSi, TSr: what we would like."""
+    """[N(USE_TRANSPORT_MODE)], SAi2, TSi, TSr: what we would like."""
     return (
+        *mode.wish(peer),
         offer(_offered(peer), ProtocolId.ESP, inbound_spi.to_bytes(4, "big")),
         TsInitiator(peer.local_selectors),
         TsResponder(peer.remote_selectors),
@@ -41,11 +47,12 @@ def asked_for(payloads: tuple[Payload, ...]) -> bool:
 def answer(
     peer: Peer, secrets: Secrets, payloads: tuple[Payload, ...], inbound_spi: int, path: Path
 ) -> tuple[tuple[Payload, ...], ChildSa]:
-    """SAr2, TSi, TSr narrowed to what we allow. Raises `NegotiationFailedError` to refuse.
+    """[N(USE_TRANSPORT_MODE)], SAr2, TSi, TSr narrowed to what we allow.
 
-    USE_TRANSPORT_MODE, when asked for, is not confirmed: the SA is in tunnel mode (§1.3.1).
+    Raises `NegotiationFailedError` to refuse.
     """
     sa, tsi, tsr = _essentials(peer, payloads)
+    transport = mode.answer(peer, payloads)
     chosen = choose(sa.proposals, _offered(peer), ProtocolId.ESP, with_exchange=False)
     if chosen is None:
         raise NegotiationFailedError(
@@ -58,9 +65,9 @@ def answer(
             ),
             Notify(NotifyType.NO_PROPOSAL_CHOSEN),
         )
-    remote = narrow(tsi, peer.remote_selectors)
-    local = narrow(tsr, peer.local_selectors)
-    if not remote or not local:
+    readings = mode.readings(transport, tsr, tsi, secrets.nat, path)
+    agreed = next((found for seen in readings if (found := _narrowed(seen, peer))), None)
+    if agreed is None:
         raise NegotiationFailedError(
             SelectorsUnacceptable(
                 peer.name,
@@ -71,21 +78,37 @@ def answer(
             ),
             Notify(NotifyType.TS_UNACCEPTABLE),
         )
-    child = _child(peer, secrets, _Agreed(Role.RESPONDER, chosen, inbound_spi, local, remote), path)
+    child = _child(
+        peer, secrets, _Agreed(Role.RESPONDER, chosen, inbound_spi, agreed, transport), path
+    )
     mine = Proposal(
         chosen.number, ProtocolId.ESP, inbound_spi.to_bytes(4, "big"), chosen.transforms
     )
-    return (SecurityAssociation((mine,)), TsInitiator(remote), TsResponder(local)), child
+    return (
+        *mode.wish(peer),
+        SecurityAssociation((mine,)),
+        TsInitiator(agreed.remote),
+        TsResponder(agreed.local),
+    ), child
 
 
 def accept(
     peer: Peer, secrets: Secrets, payloads: tuple[Payload, ...], inbound_spi: int, path: Path
 ) -> ChildSa:
     """The responder's choice. Raises `NegotiationFailedError` for none, or a false one."""
+    asked = peer.mode is Mode.TRANSPORT
     for notify in every(payloads, Notify):
         if notify.type == NotifyType.NO_PROPOSAL_CHOSEN:
+            mode.check_hint(peer, payloads)
             raise NegotiationFailedError(
-                NoProposal(peer.name, "ESP", texts(peer.esp_proposals), (), refused_by_us=False)
+                NoProposal(
+                    peer.name,
+                    "ESP",
+                    texts(peer.esp_proposals),
+                    (),
+                    refused_by_us=False,
+                    transport=asked,
+                )
             )
         if notify.type == NotifyType.TS_UNACCEPTABLE:
             raise NegotiationFailedError(
@@ -95,16 +118,33 @@ def accept(
                     our_remote=_texts(peer.remote_selectors),
                     their_local=(),
                     their_remote=(),
+                    transport=asked,
                 )
             )
     sa, tsi, tsr = _essentials(peer, payloads)
     chosen = accepted(_offered(peer), sa, ProtocolId.ESP)
     if chosen is None:
         raise _misbehaved(peer, "it chose an ESP proposal that we did not offer")
-    # §2.9: the responder narrows, it never widens.
-    if not _inside(tsi, peer.local_selectors) or not _inside(tsr, peer.remote_selectors):
+    transport = mode.accept(peer, payloads)
+    readings = mode.readings(transport, tsi, tsr, secrets.nat, path)
+    agreed = next((seen for seen in readings if _allowed(seen, peer)), None)
+    if agreed is None:
         raise _misbehaved(peer, "it widened the traffic selectors that we offered")
-    return _child(peer, secrets, _Agreed(Role.INITIATOR, chosen, inbound_spi, tsi, tsr), path)
+    return _child(
+        peer, secrets, _Agreed(Role.INITIATOR, chosen, inbound_spi, agreed, transport), path
+    )
+
+
+def _narrowed(seen: mode.Seen, peer: Peer) -> mode.Seen | None:
+    """§2.9: what both sides want; None where one end has nothing in common."""
+    local = narrow(seen.local, peer.local_selectors)
+    remote = narrow(seen.remote, peer.remote_selectors)
+    return mode.Seen(local, remote, seen.rewritten) if local and remote else None
+
+
+def _allowed(seen: mode.Seen, peer: Peer) -> bool:
+    """§2.9: the responder narrows, it never widens."""
+    return _inside(seen.local, peer.local_selectors) and _inside(seen.remote, peer.remote_selectors)
 
 
 def _inside(answered: Selectors, offered: Selectors) -> bool:
@@ -138,8 +178,8 @@ class _Agreed:
     role: Role
     chosen: Proposal
     inbound_spi: int
-    local: Selectors
-    remote: Selectors
+    seen: mode.Seen
+    transport: bool
 
 
 def _child(peer: Peer, secrets: Secrets, agreed: _Agreed, path: Path) -> ChildSa:
@@ -160,12 +200,14 @@ def _child(peer: Peer, secrets: Secrets, agreed: _Agreed, path: Path) -> ChildSa
         suite=suite,
         inbound_key=from_responder if initiator else from_initiator,
         outbound_key=from_initiator if initiator else from_responder,
-        local_selectors=agreed.local,
-        remote_selectors=agreed.remote,
+        local_selectors=agreed.seen.local,
+        remote_selectors=agreed.seen.remote,
         encapsulation=secrets.encapsulation,
         path=path,
         keepalive=udp and secrets.nat.we_are_behind,
         replay_window=peer.replay_window,
+        mode=Mode.TRANSPORT if agreed.transport else Mode.TUNNEL,
+        rewritten=agreed.seen.rewritten,
     )
 
 

@@ -22,7 +22,7 @@ from hushwire.ike.keys import derive_ike_keys
 from hushwire.ike.proposal import Proposals, accepted, offer, texts
 from hushwire.ike.protection import Protection
 from hushwire.ike.states import InitOffer, InitSent, Secrets
-from hushwire.sa.association import Encap, Encapsulation, Path
+from hushwire.sa.association import Carrier, Encap, Encapsulation, Path
 from hushwire.wire.errors import WireError
 from hushwire.wire.ike.header import Header
 from hushwire.wire.ike.message import Payload, build_plain, every, first
@@ -90,7 +90,7 @@ def process_response(state: InitSent, incoming: Incoming, rng: Rng) -> Secrets |
     if not any(header.responder_spi):
         raise WireError("IKE_SA_INIT response without the responder's SPI")
     view = nat.detect(payloads, header.initiator_spi, header.responder_spi, incoming.path)
-    encapsulation = _encapsulation(peer.name, peer.encap, view)
+    encapsulation = _encapsulation(peer.name, peer.encap, view, incoming.path)
     try:
         shared = kept.key.finish(ke.data)
     except BadPublicValueError as error:
@@ -172,6 +172,12 @@ class Allowed:
     proposals: Proposals
     encap: Encap
 
+    def carries(self, carrier: Carrier) -> bool:
+        """May IKE come by TCP, or by UDP? It is a matter of configuration (RFC 9329 §2)."""
+        if carrier is Carrier.TCP:
+            return self.encap in (Encap.AUTO, Encap.TCP)
+        return self.encap is not Encap.TCP
+
 
 def answer(allowed: Allowed, incoming: Incoming, spi_r: bytes, rng: Rng) -> tuple[bytes, Secrets]:
     """HDR, SAr1, KEr, Nr, and what we support. Raises `NegotiationFailedError` to refuse.
@@ -190,7 +196,7 @@ def answer(allowed: Allowed, incoming: Incoming, spi_r: bytes, rng: Rng) -> tupl
     spi_i = incoming.header.initiator_spi
     view = nat.detect(payloads, spi_i, bytes(8), path)
     try:
-        encapsulation = _encapsulation(allowed.name, allowed.encap, view)
+        encapsulation = _encapsulation(allowed.name, allowed.encap, view, path)
     except NegotiationFailedError as failed:
         failed.notify = Notify(NotifyType.NO_PROPOSAL_CHOSEN)
         raise
@@ -269,7 +275,9 @@ def _methods(proposals: Proposals) -> list[int]:
     return [t.id for transforms in proposals for t in transforms if t.type == TransformType.KE]
 
 
-def _encapsulation(name: str, wanted: Encap, view: nat.NatView) -> Encapsulation:
+def _encapsulation(name: str, wanted: Encap, view: nat.NatView, path: Path) -> Encapsulation:
+    if path.carrier is Carrier.TCP:
+        return Encapsulation.TCP  # RFC 9329 §6.5: a NAT changes nothing about it
     if wanted is Encap.ESP:
         return Encapsulation.ESP
     if wanted is Encap.UDP:

@@ -1,0 +1,243 @@
+"""What this host can and cannot do, as a list of findings with what mends each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from hushwire.config.errors import ConfigError
+from hushwire.config.load import FOLDER, load
+from hushwire.config.model import Config
+from hushwire.daemon import control
+from hushwire.daemon.sockets import IKE_PORT, NATT_PORT
+from hushwire.system import guard, netns, nft, privileges
+from hushwire.system.addresses import device_exists
+from hushwire.system.errors import NotPermittedError, SystemFailureError
+from hushwire.system.ports import Holder, udp_holders
+from hushwire.system.processes import Recorded
+
+_ENGINES_TO_COME = ("native", "ebpf", "xfrm")
+_DEVICES = Path("/proc/sys/net/ipv4/conf")
+_STRICT = 1  # rp_filter (ip-sysctl); of "all" and the device the larger one counts
+
+
+class Verdict(StrEnum):
+    """`UNSEEN`: this user may not look; not a problem by itself."""
+
+    FINE = "ok"
+    UNSEEN = "not seen"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at. `cure` is the command that mends it, or empty."""
+
+    about: str
+    verdict: Verdict
+    sentence: str
+    cure: str = ""
+
+
+def examine(*, root: bool, folder: Path = FOLDER) -> list[Finding]:
+    """Everything, in the order in which it matters. `root`: what is missing is the host's fault."""
+    configs: list[Config] = []
+    parts: list[Callable[[], Iterator[Finding]]] = [
+        _tun,
+        lambda: _capabilities(root=root),
+        _nftables,
+        _ports,
+        _engines,
+        _reverse_path,
+        lambda: _files(folder, configs),
+        lambda: _leftovers(configs),
+    ]
+    return [finding for part in parts for finding in part()]
+
+
+def _tun() -> Iterator[Finding]:
+    lacks = privileges.missing_tun()
+    yield from (Finding("tun", Verdict.PROBLEM, lack) for lack in lacks)
+    if not lacks:
+        yield Finding("tun", Verdict.FINE, "/dev/net/tun can be opened.")
+
+
+def _capabilities(*, root: bool) -> Iterator[Finding]:
+    lacks = {lack.split()[0]: lack for lack in privileges.missing_capabilities()}
+    for name in ("CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_NET_BIND_SERVICE"):
+        if name in lacks:
+            verdict = Verdict.PROBLEM if root else Verdict.WARNING
+            yield Finding("capability", verdict, lacks[name])
+        else:
+            yield Finding("capability", Verdict.FINE, f"{name} is there, or not needed.")
+
+
+def _nftables() -> Iterator[Finding]:
+    sample = guard.Plan("doctor", (), (), ())
+    try:
+        nft.check(guard.script(sample))
+    except NotPermittedError:
+        yield Finding("nftables", Verdict.UNSEEN, "This user may not ask.", "sudo hushwire doctor")
+    except SystemFailureError as error:
+        cure = "sudo apt install nftables" if nft.program() is None else "nft list tables"
+        yield Finding(
+            "nftables",
+            Verdict.PROBLEM,
+            f"{error.why}: without it nothing keeps traffic from leaving in clear.",
+            cure,
+        )
+    else:
+        yield Finding("nftables", Verdict.FINE, "nft and the kernel can guard an interface.")
+
+
+def _ports() -> Iterator[Finding]:
+    ours = {control.holder(name) for name in _answering()}
+    for port in (IKE_PORT, NATT_PORT):
+        about = f"UDP {port}"
+        others = [holder for holder in udp_holders(port) if holder.pid not in ours]
+        if others:
+            names = ", ".join(map(_who, others))
+            yield Finding(
+                about,
+                Verdict.PROBLEM,
+                f"{names} has it: often another IPsec daemon, and only one can run.",
+                f"ss -ulpn sport = :{port}",
+            )
+        else:
+            used = "hushwire itself has it" if udp_holders(port) else "it is free"
+            yield Finding(about, Verdict.FINE, f"{used[0].upper()}{used[1:]}.")
+
+
+def _who(holder: Holder) -> str:
+    if holder.pid:
+        return f"{holder.name} (process {holder.pid})"
+    return "a process that this user may not see"
+
+
+def _engines() -> Iterator[Finding]:
+    yield Finding("engine", Verdict.FINE, "python runs everywhere.")
+    for name in _ENGINES_TO_COME:
+        yield Finding("engine", Verdict.FINE, f"{name} is not in this version.")
+
+
+def _reverse_path() -> Iterator[Finding]:
+    """RFC 3704: a strict filter refuses a packet whose answer would go by another device."""
+    modes = {}
+    for file in _DEVICES.glob("*/rp_filter"):
+        try:
+            modes[file.parent.name] = int(file.read_text())
+        except OSError:
+            continue  # a device that has just gone
+    everywhere = modes.pop("all", 0)
+    modes.pop("default", None)
+    modes.pop("lo", None)
+    strict = sorted(name for name, mode in modes.items() if max(mode, everywhere) == _STRICT)
+    for name in strict:
+        yield Finding(
+            "reverse path",
+            Verdict.WARNING,
+            f"The filter on {name} is strict: when routes send a peer's address into the tunnel "
+            "(0.0.0.0/0, or a network around its endpoint), what comes from the peer is dropped.",
+            f"sudo sysctl -w net.ipv4.conf.{name.replace('.', '/')}.rp_filter=2",
+        )
+    if not strict:
+        yield Finding("reverse path", Verdict.FINE, "No device filters strictly.")
+
+
+def _files(folder: Path, configs: list[Config]) -> Iterator[Finding]:
+    about = str(folder)
+    try:
+        files = sorted(path for path in folder.iterdir() if path.suffix == ".toml")
+    except FileNotFoundError:
+        files = []
+    except PermissionError:
+        yield Finding(about, Verdict.UNSEEN, "This user may not look.", "sudo hushwire doctor")
+        return
+    if not files:
+        yield Finding(about, Verdict.FINE, "No interface is configured there.")
+    for file in files:
+        try:
+            configs.append(load(file))
+        except ConfigError as error:
+            if isinstance(error.__cause__, PermissionError):
+                yield Finding(
+                    str(file), Verdict.UNSEEN, "This user may not read it.", "sudo hushwire doctor"
+                )
+            else:
+                yield Finding(str(file), Verdict.PROBLEM, str(error))
+        else:
+            yield Finding(str(file), Verdict.FINE, "It can be used.")
+
+
+def _leftovers(configs: list[Config]) -> Iterator[Finding]:
+    """What a process that was killed has left."""
+    try:
+        found = [*_dead_guards(), *_dead_files(), *_dead_devices(configs)]
+    except NotPermittedError:
+        yield Finding(
+            "leftovers", Verdict.UNSEEN, "This user may not look.", "sudo hushwire doctor"
+        )
+        return
+    yield from found
+    if not found:
+        yield Finding("leftovers", Verdict.FINE, "Nothing is left of one that was killed.")
+
+
+def _dead_guards() -> Iterator[Finding]:
+    alive = control.answering()
+    for standing in guard.standing():
+        counts = f"{standing.dropped_out} packets out and {standing.dropped_in} in were dropped"
+        about = f"guard of {standing.name}"
+        if standing.name in alive:
+            yield Finding(about, Verdict.FINE, f"It stands, and hushwire runs; {counts}.")
+        else:
+            yield Finding(
+                about,
+                Verdict.PROBLEM,
+                f"It stands, and no hushwire runs: everything for {', '.join(standing.networks)} "
+                f"is dropped ({counts}). `hushwire up {standing.name}` brings the tunnel back; "
+                "the other command gives the tunnel up.",
+                f"sudo hushwire down {standing.name}",
+            )
+
+
+def _dead_files() -> Iterator[Finding]:
+    for name in sorted(set(control.running()) - set(control.answering())):
+        yield Finding(
+            f"{control.socket_path(name)}",
+            Verdict.WARNING,
+            "A control socket, and nobody behind it.",
+            f"sudo hushwire down {name}",
+        )
+    for file in sorted(netns.runtime_dir().glob("*.pid")):
+        recorded = Recorded.read(file)
+        if recorded is None or not recorded.alive:
+            yield Finding(
+                str(file),
+                Verdict.WARNING,
+                "A pid file, and its process is gone.",
+                f"sudo hushwire down {file.stem}",
+            )
+
+
+def _dead_devices(configs: list[Config]) -> Iterator[Finding]:
+    alive = control.answering()
+    for config in configs:
+        name = config.interface.name
+        if name not in alive and device_exists(name):
+            yield Finding(
+                f"device {name}",
+                Verdict.WARNING,
+                f"It exists, {config.path} names it, and no hushwire runs it.",
+                f"sudo ip link delete {name}",
+            )
+
+
+def _answering() -> list[str]:
+    try:
+        return control.answering()
+    except NotPermittedError:
+        return []

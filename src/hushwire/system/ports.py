@@ -1,0 +1,56 @@
+"""Who has a UDP port in this network namespace, read from /proc (proc_net(5))."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+_TABLES = ("udp", "udp6")
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process with the port; `pid` is 0 where this user may not see it."""
+
+    pid: int
+    name: str
+
+
+def udp_holders(port: int) -> list[Holder]:
+    """Everybody who has the port on some address, each once, in order of their numbers."""
+    inodes = _inodes(port)
+    if not inodes:
+        return []
+    found = {inode: holder for holder, inode in _owners(inodes)}
+    return sorted(
+        {found.get(inode, Holder(0, "")) for inode in inodes}, key=lambda holder: holder.pid
+    )
+
+
+def _inodes(port: int) -> set[str]:
+    inodes = set()
+    for table in _TABLES:
+        try:
+            rows = Path(f"/proc/thread-self/net/{table}").read_text().splitlines()[1:]
+        except OSError:
+            continue  # a kernel without IPv6
+        for row in rows:
+            fields = row.split()
+            if int(fields[1].rpartition(":")[2], 16) == port:
+                inodes.add(fields[9])
+    return inodes
+
+
+def _owners(inodes: set[str]) -> list[tuple[Holder, str]]:
+    """Processes that have one of the sockets open, as far as this user may look."""
+    wanted = {f"socket:[{inode}]": inode for inode in inodes}
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            links = {str(link.readlink()) for link in (process / "fd").iterdir()}
+            name = (process / "comm").read_text().strip()
+        except OSError:  # not ours to see, or it has just ended
+            continue
+        for link in links & wanted.keys():
+            found.append((Holder(int(process.name), name), wanted[link]))
+    return found
