@@ -153,8 +153,8 @@ def test_between_real_addresses_all_of_the_hosts_traffic_is_sealed_and_no_other(
 def test_the_largest_udp_datagrams_arrive_in_fragments(
     topology: Topology, use: str, family: int
 ) -> None:
-    alice, bob = hosts(topology, use, family)
-    both_up(alice, bob)
+    alice, bob = hosts(topology, use, family, bob_waits=True)
+    both_up(alice, bob, at_once=False)
     # Not the very largest: ESP makes a packet longer, and its length has 16 bits.
     for octets in (1430, 1431, 1432, 1433, 20_000, 65_400):
         ping(topology, "alice", target(use, BOB, family), "-s", str(octets), "-c", "1")

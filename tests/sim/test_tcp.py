@@ -154,9 +154,22 @@ def test_a_connection_lost_during_the_negotiation_is_replaced(lost_at: int) -> N
     network._carry_out(alice, alice.endpoint.connect("bob", paths[0], network.now))
     network.run(1)
     network.reconnect(alice, paths[0], "bob")
-    network.run(2)
+    network.run(100)
     assert_one_tunnel(alice, bob)
     assert not alice.saw(Failure)
+    assert not alice.saw(Reconnected), "there was no tunnel yet that could go on"
+
+
+def test_a_peer_that_has_forgotten_the_ike_sa_is_not_taken_for_reconnected() -> None:
+    network = StreamNetwork()
+    alice, _ = pair(network)
+    before = network.connect_in_tcp(alice, "bob")
+    network.run(5)
+    network.host("bob", peer("bob", "alice", encap=Encap.TCP))
+    network.reconnect(alice, before, "bob")
+    network.run(RELIABLE.total + 1)
+    assert not alice.saw(Reconnected)
+    assert [type(event) for event in alice.saw(Failure)] == [PeerSilent]
 
 
 def test_without_a_new_connection_both_give_up_in_the_usual_time() -> None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from hushwire.config.model import Config, IpAddress, IpNetwork
+from hushwire.config.model import Config, IpAddress
 from hushwire.crypto.ciphers import ciphers_of
-from hushwire.daemon.hosts import on_real_addresses
+from hushwire.daemon.hosts import on_real_addresses, own_address, swallows
 from hushwire.esp.size import inner_mtu, transport_mtu
 from hushwire.sa.association import Encap, Encapsulation, Mode
 from hushwire.system.addresses import add_address
 from hushwire.system.adopt import adopt_tun
-from hushwire.system.errors import SystemFailureError
 from hushwire.system.routes import add_route, device_mtu
 from hushwire.system.tun import Tun, open_tun
 
@@ -43,31 +40,12 @@ def open_device(config: Config, endpoints: dict[str, IpAddress]) -> tuple[Tun, i
             if on_real_addresses(config, peer):
                 continue  # a rule of daemon/hosts.py takes the place of the route
             for network in peer.networks:
-                _refuse_to_swallow(network, endpoints.values())
-                add_route(tun.name, network, _source(config, network))
+                if not swallows(network, endpoints.values()):
+                    add_route(tun.name, network, own_address(config, network))
     except BaseException:
         tun.close()
         raise
     return tun, mtu
-
-
-def _source(config: Config, network: IpNetwork) -> IpAddress | None:
-    """Our own address that packets into `network` come from."""
-    for address in config.interface.address:
-        if address.version == network.version:
-            return address.ip
-    return None
-
-
-def _refuse_to_swallow(network: IpNetwork, endpoints: Iterable[IpAddress]) -> None:
-    """A route over the peer's own endpoint would send ESP into the tunnel that it makes."""
-    for endpoint in endpoints:
-        if endpoint in network:
-            raise SystemFailureError(
-                f"route to {network}",
-                f"it covers {endpoint}, an endpoint: the tunnel would run through itself",
-                "Choose networks without the endpoints' own addresses.",
-            )
 
 
 def _mtu(config: Config, endpoints: dict[str, IpAddress]) -> int:

@@ -1,6 +1,7 @@
-"""Transport mode's part of the host: which packets enter the device, and where sealed ones go.
+"""Policy routing's part of the host: which packets enter the device, and where sealed ones go.
 
-There are two uses, told apart by our own address in the SA:
+In tunnel mode it is needed where a peer's networks hold an endpoint, as a full tunnel's do. In
+transport mode there are two uses, told apart by our own address in the SA:
 
 - the device's address: applications reach the peer by a route into the device, as in tunnel mode.
   Sealed packets keep these addresses, which the wire knows nothing of, so a second route leads
@@ -11,11 +12,12 @@ There are two uses, told apart by our own address in the SA:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from ipaddress import ip_network
 
-from hushwire.config.model import Config, IpAddress, PeerConfig
+from hushwire.config.model import Config, IpAddress, IpNetwork, PeerConfig
 from hushwire.sa.association import ChildSa, Encapsulation, Mode
 from hushwire.system import policy
 from hushwire.system.errors import SystemFailureError
@@ -45,12 +47,21 @@ def on_real_addresses(config: Config, peer: PeerConfig) -> bool:
     return peer.mode is Mode.TRANSPORT and not own.intersection(peer.local_networks)
 
 
-class HostRoutes:
-    """The rules and routes of all peers in transport mode, for as long as the device is there."""
+def swallows(network: IpNetwork, endpoints: Iterable[IpAddress]) -> bool:
+    """Would a plain route lead our own sealed packets back into the tunnel that made them?
 
-    def __init__(self, config: Config, tun: Tun) -> None:
+    Everything does: an endpoint that is a name may resolve to anywhere.
+    """
+    return network.prefixlen == 0 or any(endpoint in network for endpoint in endpoints)
+
+
+class HostRoutes:
+    """The rules and routes beside the main table, for as long as the device is there."""
+
+    def __init__(self, config: Config, tun: Tun, endpoints: Iterable[IpAddress]) -> None:
         self._config = config
         self._index = tun.index
+        self._endpoints = tuple(endpoints)
 
     def open(self) -> None:
         """Raises `SystemFailureError` and `NotPermittedError`, nothing of it left behind."""
@@ -61,6 +72,8 @@ class HostRoutes:
                     self._capture(peer)
                 elif peer.mode is Mode.TRANSPORT:
                     policy.refuse(self._index, _host(peer))
+                else:
+                    self._capture_networks(peer)
         except BaseException:
             self.close()
             raise
@@ -103,6 +116,20 @@ class HostRoutes:
         hop = next_hop(host, self._config.interface.underlay)
         _refuse_strict(hop, host)
         policy.capture(self._index, host, peer.local_networks[0].network_address)
+
+    def _capture_networks(self, peer: PeerConfig) -> None:
+        for network in peer.networks:
+            if swallows(network, self._endpoints):
+                source = own_address(self._config, network)
+                policy.capture_network(self._index, network, source)
+
+
+def own_address(config: Config, network: IpNetwork) -> IpAddress | None:
+    """The device's address that packets into `network` come from."""
+    for address in config.interface.address:
+        if address.version == network.version:
+            return address.ip
+    return None
 
 
 def _refuse_strict(hop: Hop, host: IpAddress) -> None:

@@ -189,7 +189,7 @@ class Service:
         opened.callback(self._sockets.close)
         tun, mtu = open_device(config, endpoints)
         opened.callback(tun.close)
-        self._hosts = HostRoutes(config, tun)
+        self._hosts = HostRoutes(config, tun, endpoints.values())
         self._hosts.open()
         opened.callback(self._hosts.close)
         self._engine = PythonEngine()

@@ -10,6 +10,8 @@ from hushwire.wire.ike.header import Header
 from hushwire.wire.ike.message import Payload
 from hushwire.wire.registry import ExchangeType
 
+NATT_PORT = 4500
+
 
 class Link:
     """Sends protected messages of one IKE SA. Knows nothing of what they mean."""
@@ -28,6 +30,11 @@ class Link:
     @property
     def responder_spi(self) -> bytes:
         return self.peer_spi if self.role is Role.INITIATOR else self.own_spi
+
+    def float_to_natt_port(self) -> None:
+        """§2.23: behind a NAT, from IKE_AUTH on, and for ESP, both ends use port 4500."""
+        local, remote, carrier = self.path
+        self.path = Path(local._replace(port=NATT_PORT), remote._replace(port=NATT_PORT), carrier)
 
     def send_plain(self, request: bytes, turn: Turn) -> None:
         """IKE_SA_INIT, the first time or once more with a cookie or another group."""

@@ -37,17 +37,17 @@ from hushwire.ike.states import (
     Role,
     Secrets,
     State,
+    peer_name,
 )
 from hushwire.ike.tasks import auth, child, informational, init
 from hushwire.ike.window import Arrival
-from hushwire.sa.association import Address, ChildSa, Encapsulation, Path
+from hushwire.sa.association import ChildSa, Encapsulation, Path
 from hushwire.wire.errors import UnsupportedCriticalPayloadError, WireError
 from hushwire.wire.ike.message import Payload
 from hushwire.wire.ike.payloads.notify import Notify
 from hushwire.wire.ike.rules import check_inner
 from hushwire.wire.registry import ExchangeType, NotifyType
 
-NATT_PORT = 4500
 _LINGER_SECONDS = 5.0  # how long a closed IKE SA still repeats its last response
 
 
@@ -64,7 +64,7 @@ class Session:
         self.state: State = Closed(now)
         self.initial_contact = False
         self.redundant = False  # another IKE SA with this peer stands: the end of this one is none
-        self._show_path = False  # the peer has still to learn by which connection we come now
+        self._unconfirmed = 0  # answers to come until the peer has followed to a new connection
         self._new_spi = new_spi
         self._limits = limits
 
@@ -75,12 +75,7 @@ class Session:
     @property
     def peer_name(self) -> str:
         """Our name for the peer; "" while a responder does not know it, and after the end."""
-        state = self.state
-        if isinstance(state, InitSent | AuthSent):
-            return state.peer.name
-        if isinstance(state, Established):
-            return state.verified.peer.name
-        return state.peer_name if isinstance(state, Closing) else ""
+        return peer_name(self.state)
 
     def deadline(self) -> float | None:
         """When `timer` has something to do, None for never."""
@@ -151,9 +146,7 @@ class Session:
         nat = "" if in_tcp else secrets.nat.describe()
         turn.report(PeerAnswered(peer.name, str(address), secrets.suite.name, nat))
         if secrets.encapsulation is Encapsulation.UDP:
-            # §2.23: from IKE_AUTH on, and for ESP, both ends use port 4500.
-            local = self.link.path.local.ip
-            self.link.path = Path(Address(local, NATT_PORT), Address(address, NATT_PORT))
+            self.link.float_to_natt_port()
         spi = self._new_spi()
         try:
             payloads = auth.build_request(
@@ -278,8 +271,7 @@ class Session:
             self._answered_while_closing(state, turn)
         elif isinstance(state, Established) and exchange == ExchangeType.INFORMATIONAL:
             self.link.window.answered()  # the answer to a liveness check says all by coming (§2.4)
-            if self._show_path:
-                self._ask_whether_it_lives(state, turn)
+            self._confirmed(state, turn)
         else:
             turn.drop(IkeDrop.UNEXPECTED)
 
@@ -362,11 +354,17 @@ class Session:
         """We opened a new connection for this IKE SA, because the one before was lost."""
         self.state = state = connections.move(self.link, self.state, path, turn)
         if isinstance(state, Established):
-            turn.report(Reconnected(self.peer_name, str(path.remote.ip)))
-            # A request that the peer knows already, sent once more, would not make it follow.
-            self._show_path = self.link.window.busy
-            if not self._show_path:
+            # A request that the peer knows already, sent once more, does not make it follow.
+            self._unconfirmed = 2 if self.link.window.busy else 1
+            if self._unconfirmed == 1:
                 self._ask_whether_it_lives(state, turn)
+
+    def _confirmed(self, state: Established, turn: Turn) -> None:
+        if self._unconfirmed == 1:
+            turn.report(Reconnected(self.peer_name, str(self.link.path.remote.ip)))
+        elif self._unconfirmed == 2:
+            self._ask_whether_it_lives(state, turn)
+        self._unconfirmed = max(0, self._unconfirmed - 1)
 
     def moved(self, path: Path, turn: Turn) -> None:
         """A genuine packet of the peer's, no repetition, came by this path."""
@@ -374,7 +372,6 @@ class Session:
 
     def _ask_whether_it_lives(self, state: Established, turn: Turn) -> None:
         """An empty INFORMATIONAL (§2.4); by coming it also shows the path that we use."""
-        self._show_path = False
         self.link.request(state.secrets, ExchangeType.INFORMATIONAL, informational.LIVENESS, turn)
 
     # Time.

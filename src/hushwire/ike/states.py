@@ -123,3 +123,12 @@ class Closed:
 
 
 State = InitSent | AuthSent | HalfOpen | Established | Closing | Closed
+
+
+def peer_name(state: State) -> str:
+    """Our name for the peer; "" while a responder does not know it, and after the end."""
+    if isinstance(state, InitSent | AuthSent):
+        return state.peer.name
+    if isinstance(state, Established):
+        return state.verified.peer.name
+    return state.peer_name if isinstance(state, Closing) else ""

@@ -1,4 +1,6 @@
-"""Policy routing for transport mode, where a packet's destination is the same before and after ESP.
+"""Policy routing, where a packet's destination may be the same before and after ESP.
+
+So it is in transport mode, and in tunnel mode where the tunnel carries the peer's own endpoint.
 
 The mark on our own packets tells the two apart (`ip-rule(8)`):
 
@@ -14,7 +16,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Callable
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,8 +38,10 @@ _UNREACHABLE = 7  # RTN_UNREACHABLE of <linux/rtnetlink.h>
 _ONLINK = 4  # RTNH_F_ONLINK
 _WORST_METRIC = 0xFFFF
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
+_UNSPECIFIED: dict[int, str] = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
 
 IpAddress = IPv4Address | IPv6Address
+IpNetwork = IPv4Network | IPv6Network
 _Answer = TypeVar("_Answer")
 
 
@@ -49,6 +53,18 @@ def capture(index: int, host: IpAddress, source: IpAddress) -> None:
     what = f"rule that leads packets for {host} into the tunnel device"
     _add_rule(what, host, _capture_table(index), _INVERT)
     _replace_route(what, host, _capture_table(index), oif=index, prefsrc=str(source))
+
+
+def capture_network(index: int, network: IpNetwork, source: IpAddress | None) -> None:
+    """What this host sends into `network` goes into the device, preferring `source`.
+
+    Marked packets are left alone, so the network may hold the peer's endpoint, or be everything.
+    Raises `SystemFailureError` and `NotPermittedError`.
+    """
+    what = f"rule that leads packets for {network} into the tunnel device"
+    options = {} if source is None else {"prefsrc": str(source)}
+    _add_rule(what, network.network_address, _capture_table(index), _INVERT)
+    _replace_route(what, network, _capture_table(index), oif=index, **options)
 
 
 def refuse(index: int, host: IpAddress) -> None:
@@ -101,7 +117,7 @@ def _clear(doomed: Callable[[int], bool]) -> None:
                 if _ours(table) and doomed(table):
                     _unless_gone(iproute.route, "del", **_route_of(route, family))
 
-    ask("routing rules of transport mode", remove)
+    ask("routing rules of the tunnel", remove)
 
 
 def _rule_of(rule: dict[str, Any], family: int) -> dict[str, Any]:
@@ -119,7 +135,8 @@ def _route_of(route: dict[str, Any], family: int) -> dict[str, Any]:
     found = {
         "family": family,
         "table": route.get("table"),
-        "dst": f"{route.get('dst')}/{route['dst_len']}",
+        # A default route has no destination.
+        "dst": f"{route.get('dst') or _UNSPECIFIED[family]}/{route['dst_len']}",
         "type": route["type"],
     }
     if route.get("priority"):
@@ -155,12 +172,12 @@ def _add_rule(what: str, host: IpAddress, table: int, flags: int) -> None:
     ask(what, add, {errno.EEXIST: None})
 
 
-def _replace_route(what: str, host: IpAddress, table: int, **options: object) -> None:
+def _replace_route(what: str, target: IpAddress | IpNetwork, table: int, **options: object) -> None:
     def replace(iproute: IPRoute) -> None:
         iproute.route(
             "replace",
-            family=_family(host),
-            dst=f"{host}/{host.max_prefixlen}",
+            family=_family(target),
+            dst=str(ip_network(target)),
             table=table,
             proto=PROTOCOL,
             **options,
@@ -185,7 +202,7 @@ def _owner(table: int) -> int:
     return (table - _TABLES) // 2
 
 
-def _family(host: IpAddress) -> int:
+def _family(host: IpAddress | IpNetwork) -> int:
     return socket.AF_INET if host.version == 4 else socket.AF_INET6
 
 

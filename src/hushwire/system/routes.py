@@ -123,7 +123,9 @@ def link_mtu(remote: IPv4Address | IPv6Address, device: str | None = None) -> in
     elif device is None:
         family = socket.AF_INET if remote.version == 4 else socket.AF_INET6
         bare = str(remote).partition("%")[0]
-        index = ask(what, lambda ip: int(ip.route("get", family=family, dst=bare)[0].get("oif")))
+        index = ask(
+            what, lambda ip: int(ip.route("get", family=family, dst=bare, mark=MARK)[0].get("oif"))
+        )
     else:
         index = device_index(device)
     return ask(what, lambda ip: int(ip.get_links(index)[0].get("mtu")))
