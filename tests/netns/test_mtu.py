@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -142,7 +143,10 @@ def test_the_mtu_of_the_device_is_exact_once_encapsulation_and_suite_are_chosen(
     topology: Topology,
 ) -> None:
     with tunnel(topology, 4, "auto") as up:
-        assert "MTU 1438, python engine" in up.programs[0].output  # it might have become UDP
+        # At first it had to do for UDP and for the suite that adds most.
+        first = re.search(r"MTU (\d+), python engine", up.programs[0].output)
+        assert first is not None
+        assert int(first[1]) < 1446
         wait_until(lambda: up.mtu() == 1446, "MTU for ESP as protocol 50")
         assert up.alice.status()["mtu"] == 1446
 
