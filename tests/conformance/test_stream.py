@@ -16,6 +16,7 @@ from hushwire.sa.association import ChildSa, Encapsulation, Path
 from hushwire.system.stream import accept, open_listener
 from hushwire.wire.tcpencap import FrameReader, build_frame
 from tests.conformance.hosts import ENGINES, NATT
+from tests.conformance.namespaces import eventually
 from tests.conformance.setting import BOB, Setting, setting
 from tests.sa.pairs import mirror, pair
 
@@ -211,6 +212,7 @@ def test_a_stalled_connection_drops_whole_packets_and_holds_up_nobody(world: Set
                 break
         engine.send_ike(b"waits its turn", stalled.path)
         engine.install(in_tcp(of_carol, lively.path))
+        eventually("all that waited in the TUN device is read", _unchanged(world))
         world.speak(b"not held up")
         carol = InboundSa(mirror(of_carol, "bob"))
         while not carol.open(lively.hear()).inner.endswith(b"not held up"):
@@ -293,3 +295,17 @@ def test_closing_the_engine_closes_every_connection(world: Setting) -> None:
         world.bob.engine.close()
         assert one.ends()
         assert two.ends()
+
+
+def _unchanged(world: Setting) -> Callable[[], bool]:
+    """True when the engine has counted nothing new for a while."""
+    seen: list[int] = []
+
+    def same() -> bool:
+        counters = world.bob.counters()
+        seen.append(
+            sum(counters.drops.values()) + sum(sa.packets_out for sa in counters.sas.values())
+        )
+        return len(seen) > 40 and len(set(seen[-40:])) == 1
+
+    return same
