@@ -13,9 +13,10 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
 
 from hushwire.lab.network import Program
-from hushwire.lab.reader import Kind
+from hushwire.lab.reader import Kind, holding
 from hushwire.lab.topology import ALICE, BOB, TUNNEL, WIRE, Topology
 from hushwire.lab.world import FILES, World
+from tests.netns import chatter
 from tests.netns.etc import own_etc
 from tests.netns.inside import inside
 from tests.netns.tunnels import Side, both_up, ends, interrupt, ping, sides
@@ -160,6 +161,18 @@ def test_with_everything_in_the_tunnel_a_lan_behind_the_host_is_reached(
     with watching(topology, "203.0.113.8", host=lan) as watch:
         ping(topology, lan, "203.0.113.7")
     watch.assert_nothing_in_clear()
+
+
+def test_a_tunnel_for_everything_may_be_inside_tcp(topology: Topology) -> None:
+    alice, bob = sides(topology)
+    alice.interface["tcp_port"] = 4501
+    alice.write(endpoint=None, networks=["0.0.0.0/0"], encap="tcp")
+    bob.write(networks=["10.0.1.1/32"], local_networks=["0.0.0.0/0"], encap="tcp", tcp_port=4501)
+    both_up(alice, bob)
+    with watching(topology, "192.168.77.9") as watch:
+        ping(topology, "alice", BOB.tunnel.ip)
+        _wait_until_more_dropped(topology)
+    assert not holding(watch.frames, chatter.TEXT)
 
 
 def _full_tunnel(topology: Topology, **interface: str) -> tuple[Side, Program]:
