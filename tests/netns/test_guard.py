@@ -234,13 +234,29 @@ while True:
 """
 
 
-def test_the_endpoints_name_is_asked_for_outside_and_no_other(topology: Topology) -> None:
+def _name_server(topology: Topology) -> None:
+    """bob's, who tells his own address for every name, and alice asks no other."""
     etc = own_etc(topology)
     (etc.parent / "resolv.conf").unlink(missing_ok=True)
     (etc.parent / "resolv.conf").write_text(f"nameserver {BOB.underlay}\n")
     script = FILES / "name_server.py"
     topology.world.path(script).write_text(_NAME_SERVER)
     topology.start("bob", [sys.executable, script]).wait_for_line("ready")
+
+
+def test_a_tunnel_for_everything_finds_a_peer_known_by_its_name_again(topology: Topology) -> None:
+    _name_server(topology)
+    alice, bob = sides(topology)
+    alice.write(endpoint="bob.example", networks=["0.0.0.0/0"])
+    bob.write(networks=["10.0.1.1/32"], local_networks=["0.0.0.0/0"], start="wait")
+    program, _ = both_up(alice, bob)
+    kill(program)
+    alice.run().wait_for_line("tunnel up")
+    ping(topology, "alice", BOB.tunnel.ip)
+
+
+def test_the_endpoints_name_is_asked_for_outside_and_no_other(topology: Topology) -> None:
+    _name_server(topology)
     ask = "import socket; print(socket.gethostbyname('bob.example'))"
     assert topology.run("alice", [sys.executable, "-c", ask]).stdout.strip() == str(BOB.underlay)
 
