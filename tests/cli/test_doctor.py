@@ -114,6 +114,26 @@ def test_who_has_the_ports_is_named(topology: Topology, etc: Path) -> None:
     assert examine(topology) == (0, [])
 
 
+def test_a_program_on_the_port_for_tcp_is_named_and_a_connection_from_it_is_not(
+    topology: Topology, etc: Path
+) -> None:
+    script = FILES / "web"
+    topology.world.path(script).write_text(
+        "import socket, sys, time\n"
+        "s = socket.create_server(('0.0.0.0', 4500 if sys.argv[1] == 'listen' else 0))\n"
+        "c = socket.socket(); c.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n"
+        "c.bind(('127.0.0.1', 0 if sys.argv[1] == 'listen' else 4500))\n"
+        "c.connect(s.getsockname())\n"
+        "print('ready', flush=True); time.sleep(1000)"
+    )
+    topology.start("alice", [sys.executable, script, "connect"]).wait_for_line("ready")
+    assert examine(topology) == (0, [])
+    topology.start("alice", [sys.executable, script, "listen"]).wait_for_line("ready")
+    code, (finding,) = examine(topology)
+    assert (code, finding["about"], finding["verdict"]) == (1, "TCP 4500", "problem")
+    assert finding["cure"] == "ss -tlpn sport = :4500"
+
+
 def test_a_strict_reverse_path_filter_is_a_warning(topology: Topology, etc: Path) -> None:
     topology.run("alice", ["sysctl", "-qw", "net.ipv4.conf.all.rp_filter=1"])
     code, findings = examine(topology)

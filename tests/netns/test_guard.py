@@ -13,9 +13,10 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
 
 from hushwire.lab.network import Program
-from hushwire.lab.reader import Kind
+from hushwire.lab.reader import Kind, holding
 from hushwire.lab.topology import ALICE, BOB, TUNNEL, WIRE, Topology
 from hushwire.lab.world import FILES, World
+from tests.netns import chatter
 from tests.netns.etc import own_etc
 from tests.netns.inside import inside
 from tests.netns.tunnels import Side, both_up, ends, interrupt, ping, sides
@@ -162,6 +163,18 @@ def test_with_everything_in_the_tunnel_a_lan_behind_the_host_is_reached(
     watch.assert_nothing_in_clear()
 
 
+def test_a_tunnel_for_everything_may_be_inside_tcp(topology: Topology) -> None:
+    alice, bob = sides(topology)
+    alice.interface["tcp_port"] = 4501
+    alice.write(endpoint=None, networks=["0.0.0.0/0"], encap="tcp")
+    bob.write(networks=["10.0.1.1/32"], local_networks=["0.0.0.0/0"], encap="tcp", tcp_port=4501)
+    both_up(alice, bob)
+    with watching(topology, "192.168.77.9") as watch:
+        ping(topology, "alice", BOB.tunnel.ip)
+        _wait_until_more_dropped(topology)
+    assert not holding(watch.frames, chatter.TEXT)
+
+
 def _full_tunnel(topology: Topology, **interface: str) -> tuple[Side, Program]:
     """All of alice's IPv4, and nothing of her IPv6, through bob."""
     alice, bob = sides(topology)
@@ -221,13 +234,29 @@ while True:
 """
 
 
-def test_the_endpoints_name_is_asked_for_outside_and_no_other(topology: Topology) -> None:
+def _name_server(topology: Topology) -> None:
+    """bob's, who tells his own address for every name, and alice asks no other."""
     etc = own_etc(topology)
     (etc.parent / "resolv.conf").unlink(missing_ok=True)
     (etc.parent / "resolv.conf").write_text(f"nameserver {BOB.underlay}\n")
     script = FILES / "name_server.py"
     topology.world.path(script).write_text(_NAME_SERVER)
     topology.start("bob", [sys.executable, script]).wait_for_line("ready")
+
+
+def test_a_tunnel_for_everything_finds_a_peer_known_by_its_name_again(topology: Topology) -> None:
+    _name_server(topology)
+    alice, bob = sides(topology)
+    alice.write(endpoint="bob.example", networks=["0.0.0.0/0"])
+    bob.write(networks=["10.0.1.1/32"], local_networks=["0.0.0.0/0"], start="wait")
+    program, _ = both_up(alice, bob)
+    kill(program)
+    alice.run().wait_for_line("tunnel up")
+    ping(topology, "alice", BOB.tunnel.ip)
+
+
+def test_the_endpoints_name_is_asked_for_outside_and_no_other(topology: Topology) -> None:
+    _name_server(topology)
     ask = "import socket; print(socket.gethostbyname('bob.example'))"
     assert topology.run("alice", [sys.executable, "-c", ask]).stdout.strip() == str(BOB.underlay)
 

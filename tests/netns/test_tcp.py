@@ -299,7 +299,7 @@ def assert_bounded(topology: Topology, sources: int) -> None:
 
 def test_open_files_that_run_out_stop_nobody_for_long(topology: Topology) -> None:
     alice, bob = tcp_pair(topology)
-    limited: list[str | Path] = ["prlimit", "--nofile=40", "hushwire", "run", bob.file]
+    limited: list[str | Path] = ["prlimit", "--nofile=60", "hushwire", "run", bob.file]
     second = topology.start(BOB.name, limited)
     second.wait_for_line("Listening")
     strangers = flood(topology, 200, 100)

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from hushwire.lab.eve import Recorder
 from hushwire.lab.reader import Kind, holding, read, tally
 from hushwire.lab.topology import ALICE, BOB, WIRE, Topology
 from hushwire.lab.world import World
-from hushwire.system import guard
+from hushwire.system import guard, stream
 from hushwire.system.errors import SystemFailureError
 from hushwire.system.guard import Plan
 from hushwire.system.mark import mark
@@ -96,6 +97,32 @@ def test_only_marked_sockets_are_the_tunnels_outside(topology: Topology, port: i
             assert not _gets_out(raw, (target[0], 0))
             mark(raw)
             assert _gets_out(raw, (target[0], 0))
+
+
+def test_the_tunnels_outside_may_be_inside_tcp(topology: Topology) -> None:
+    everything = replace(plan("0.0.0.0/0"), tcp_port=4501, tcp_ports=(4501,))
+    for host in ("alice", "bob"):
+        with inside(topology, host):
+            guard.install(everything)
+    with inside(topology, "bob"):
+        listener = stream.open_listener(socket.AF_INET, 4501)
+    with inside(topology, "alice"):
+        ours, rogue = stream.open_stream(BOB.underlay), socket.socket()
+        rogue.setblocking(False)
+    with listener, ours, rogue:
+        for sock in (rogue, ours):
+            sock.connect_ex((str(BOB.underlay), 4501))
+        wait_readable(listener)
+        accepted = stream.accept(listener)
+        assert accepted is not None
+        with accepted[0] as theirs:
+            for sender, receiver in ((ours, theirs), (theirs, ours)):
+                sender.send(_SECRET)
+                wait_readable(receiver)
+                assert receiver.recv(100) == _SECRET
+        assert stream.accept(listener) is None
+        with inside(topology, "alice"):
+            assert guard.standing()[0].dropped_out >= 1
 
 
 def test_an_ordinary_program_cannot_set_the_mark(topology: Topology) -> None:

@@ -15,8 +15,9 @@ from hushwire.daemon.sockets import IKE_PORT, NATT_PORT
 from hushwire.system import guard, netns, nft, privileges
 from hushwire.system.addresses import device_exists
 from hushwire.system.errors import NotPermittedError, SystemFailureError
-from hushwire.system.ports import Holder, udp_holders
+from hushwire.system.ports import Holder, holders
 from hushwire.system.processes import Recorded
+from hushwire.wire.tcpencap import TCP_PORT
 
 _ENGINES_TO_COME = ("native", "ebpf", "xfrm")
 _DEVICES = Path("/proc/sys/net/ipv4/conf")
@@ -49,10 +50,10 @@ def examine(*, root: bool, folder: Path = FOLDER) -> list[Finding]:
         _tun,
         lambda: _capabilities(root=root),
         _nftables,
-        _ports,
+        lambda: _files(folder, configs),
+        lambda: _ports(configs),
         _engines,
         _reverse_path,
-        lambda: _files(folder, configs),
         lambda: _leftovers(configs),
     ]
     return [finding for part in parts for finding in part()]
@@ -93,22 +94,26 @@ def _nftables() -> Iterator[Finding]:
         yield Finding("nftables", Verdict.FINE, "nft and the kernel can guard an interface.")
 
 
-def _ports() -> Iterator[Finding]:
+def _ports(configs: list[Config]) -> Iterator[Finding]:
     ours = {control.holder(name) for name in _answering()}
-    for port in (IKE_PORT, NATT_PORT):
-        about = f"UDP {port}"
-        others = [holder for holder in udp_holders(port) if holder.pid not in ours]
+    in_tcp = {config.interface.tcp_port for config in configs if config.listens_in_tcp}
+    wanted = [("udp", IKE_PORT), ("udp", NATT_PORT)]
+    for protocol, port in [*wanted, *(("tcp", port) for port in sorted(in_tcp or {TCP_PORT}))]:
+        about = f"{protocol.upper()} {port}"
+        found = holders(protocol, port)
+        others = [holder for holder in found if holder.pid not in ours]
         if others:
             names = ", ".join(map(_who, others))
             yield Finding(
                 about,
                 Verdict.PROBLEM,
                 f"{names} has it: often another IPsec daemon, and only one can run.",
-                f"ss -ulpn sport = :{port}",
+                f"ss -{protocol[0]}lpn sport = :{port}",
             )
         else:
-            used = "hushwire itself has it" if udp_holders(port) else "it is free"
-            yield Finding(about, Verdict.FINE, f"{used[0].upper()}{used[1:]}.")
+            yield Finding(
+                about, Verdict.FINE, "Hushwire itself has it." if found else "It is free."
+            )
 
 
 def _who(holder: Holder) -> str:

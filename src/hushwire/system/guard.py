@@ -41,9 +41,8 @@ _CHAINS = {
 }
 _IPV6_ALL = IPv6Network("::/0")
 
-# Ports of IKE and of ESP in UDP (RFC 7296 §2, RFC 3948 §2), and in TCP (RFC 9329 §2).
+# Ports of IKE and of ESP in UDP (RFC 7296 §2, RFC 3948 §2).
 _UDP_PORTS = "{ 500, 4500 }"
-_TCP_PORTS = "{ 4500 }"
 
 # RFC 4861 §4: hop limit 255, so these never come from beyond the link. RFC 3810 §5: hop limit 1.
 _ON_LINK = (
@@ -58,13 +57,16 @@ class Plan:
 
     `networks` are those of its peers; `own` its addresses, which after a crash are nobody's and
     would be looked for outside; `local` the networks behind this host, which the longest prefix
-    keeps apart where they lie within `networks`.
+    keeps apart where they lie within `networks`. `tcp_port` is where we listen for IKE and ESP
+    inside TCP (RFC 9329 §2), if we do; `tcp_ports` are ours and the peers'.
     """
 
     name: str
     networks: tuple[IpNetwork, ...]
     own: tuple[IpNetwork, ...]
     local: tuple[IpNetwork, ...]
+    tcp_port: int | None = None
+    tcp_ports: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +86,14 @@ def plan(config: Config) -> Plan:
         networks.append(_IPV6_ALL)
     own = tuple(ip_network(address.ip) for address in config.interface.address)
     local = {network for peer in config.peers for network in peer.local_networks}
+    ports = {config.interface.tcp_port, *(peer.tcp_port for peer in config.peers)}
     return Plan(
-        config.interface.name, _collapsed(networks), own, tuple(sorted(local - set(own), key=_key))
+        config.interface.name,
+        _collapsed(networks),
+        own,
+        tuple(sorted(local - set(own), key=_key)),
+        config.interface.tcp_port if config.listens_in_tcp else None,
+        tuple(sorted(ports)),
     )
 
 
@@ -160,8 +168,8 @@ def script(wanted: Plan) -> str:
             "meta l4proto esp accept",
             f"socket mark {MARK:#x} accept",
             # While a connection is being accepted it has no socket yet that could be marked.
-            f"tcp dport {_TCP_PORTS} accept",
-            *_ERRORS_ABOUT_THE_OUTSIDE,
+            *([f"tcp dport {wanted.tcp_port} accept"] if wanted.tcp_port else []),
+            *_errors_about_the_outside(wanted.tcp_ports),
             # Without its first fragment, judged by the rules above, nothing comes of the others.
             "frag frag-off != 0 accept",
             *_ON_LINK,
@@ -199,22 +207,28 @@ _DHCP_IN = {
     6: "meta nfproto ipv6 udp sport 547 udp dport 546 accept",
 }
 
-# ICMP errors (RFC 792, RFC 4443) that quote a packet of the tunnel's outside: behind the ICMP
-# header of 8 octets an IP header, here without options, and of UDP and TCP the ports.
 _ICMP = "icmp type { 3, 11, 12 } @th,64,8 0x45"
 _ICMPV6 = "icmpv6 type { 1, 2, 3, 4 }"
-_ERRORS_ABOUT_THE_OUTSIDE = (
-    f"{_ICMP} @th,136,8 50 accept",
-    f"{_ICMP} @th,136,8 17 @th,224,16 {_UDP_PORTS} accept",
-    f"{_ICMP} @th,136,8 6 @th,224,16 {_TCP_PORTS} accept",
-    f"{_ICMP} @th,136,8 6 @th,240,16 {_TCP_PORTS} accept",
-    f"{_ICMPV6} @th,112,8 50 accept",
-    f"{_ICMPV6} @th,112,8 17 @th,384,16 {_UDP_PORTS} accept",
-    f"{_ICMPV6} @th,112,8 6 @th,384,16 {_TCP_PORTS} accept",
-    f"{_ICMPV6} @th,112,8 6 @th,400,16 {_TCP_PORTS} accept",
-)
 
 _NETWORKS = "networks"  # marks the rules from which `standing` reads what is protected
+
+
+def _errors_about_the_outside(tcp_ports: Iterable[int]) -> list[str]:
+    """ICMP errors (RFC 792, RFC 4443) that quote a packet of the tunnel's outside.
+
+    Behind the ICMP header of 8 octets stands the packet's IP header, here without options, and of
+    UDP and TCP the ports.
+    """
+    rules = [
+        f"{_ICMP} @th,136,8 50 accept",
+        f"{_ICMP} @th,136,8 17 @th,224,16 {_UDP_PORTS} accept",
+        f"{_ICMPV6} @th,112,8 50 accept",
+        f"{_ICMPV6} @th,112,8 17 @th,384,16 {_UDP_PORTS} accept",
+    ]
+    for port in tcp_ports:
+        rules += [f"{_ICMP} @th,136,8 6 @th,{where},16 {port} accept" for where in (224, 240)]
+        rules += [f"{_ICMPV6} @th,112,8 6 @th,{where},16 {port} accept" for where in (384, 400)]
+    return rules
 
 
 def _blocks_ipv6(config: Config, networks: Iterable[IpNetwork]) -> bool:

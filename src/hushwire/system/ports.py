@@ -1,11 +1,11 @@
-"""Who has a UDP port in this network namespace, read from /proc (proc_net(5))."""
+"""Who has a port in this network namespace, read from /proc (proc_net(5))."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-_TABLES = ("udp", "udp6")
+_LISTENING = "0A"  # TCP_LISTEN of <net/tcp_states.h>
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,9 +16,12 @@ class Holder:
     name: str
 
 
-def udp_holders(port: int) -> list[Holder]:
-    """Everybody who has the port on some address, each once, in order of their numbers."""
-    inodes = _inodes(port)
+def holders(protocol: str, port: int) -> list[Holder]:
+    """Everybody who has the port ("udp"), or listens on it ("tcp"), on some address.
+
+    Each once, in order of their numbers.
+    """
+    inodes = _inodes(protocol, port)
     if not inodes:
         return []
     found = {inode: holder for holder, inode in _owners(inodes)}
@@ -27,15 +30,17 @@ def udp_holders(port: int) -> list[Holder]:
     )
 
 
-def _inodes(port: int) -> set[str]:
+def _inodes(protocol: str, port: int) -> set[str]:
     inodes = set()
-    for table in _TABLES:
+    for table in (protocol, f"{protocol}6"):
         try:
             rows = Path(f"/proc/thread-self/net/{table}").read_text().splitlines()[1:]
         except OSError:
             continue  # a kernel without IPv6
         for row in rows:
             fields = row.split()
+            if protocol == "tcp" and fields[3] != _LISTENING:
+                continue
             if int(fields[1].rpartition(":")[2], 16) == port:
                 inodes.add(fields[9])
     return inodes

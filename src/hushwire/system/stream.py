@@ -10,6 +10,7 @@ from ipaddress import IPv4Address, IPv6Address
 from hushwire.sa.association import Address, Carrier, Path
 from hushwire.system.addresses import device_index, scope_index
 from hushwire.system.errors import NotPermittedError, SystemFailureError
+from hushwire.system.mark import mark
 
 IpAddress = IPv4Address | IPv6Address
 
@@ -89,6 +90,7 @@ def path_of(sock: socket.socket) -> Path:
 def _socket(family: int, device: str | None) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
+        mark(sock)  # a listener's mark is on its connections too
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if device is not None:
@@ -124,7 +126,7 @@ def _failure(
 ) -> SystemFailureError | NotPermittedError:
     if isinstance(error, PermissionError):
         return NotPermittedError(
-            [f"{what}: this needs CAP_NET_BIND_SERVICE and CAP_NET_RAW. Run it with sudo."]
+            [f"{what}: this needs CAP_NET_BIND_SERVICE and CAP_NET_ADMIN. Run it with sudo."]
         )
     if error.errno == errno.EADDRINUSE:
         return SystemFailureError(
