@@ -46,6 +46,7 @@ def test_a_host_that_lacks_nothing_is_fine(topology: Topology, etc: Path) -> Non
         "CAP_NET_ADMIN is there",
         "nft and the kernel can guard an interface.",
         "UDP 4500: It is free.",
+        "TCP 4500: It is free.",
         "python runs everywhere.",
         "native is not in this version.",
         "No device filters strictly.",
@@ -66,6 +67,7 @@ def test_one_that_runs_is_no_problem_of_its_own(topology: Topology, etc: Path) -
     assert examine(topology) == (0, [])
     text = topology.run("alice", ["hushwire", "doctor"]).stdout
     assert "UDP 500: Hushwire itself has it." in text
+    assert "TCP 4500: Hushwire itself has it." in text
     assert f"guard of {TUNNEL}: It stands, and hushwire runs" in text
 
 
@@ -97,18 +99,25 @@ def test_a_pid_file_of_a_process_that_is_gone_is_found(topology: Topology, etc: 
     assert examine(topology) == (0, [])
 
 
-def test_who_has_the_ports_is_named(topology: Topology, etc: Path) -> None:
+@pytest.mark.parametrize(
+    ("port", "opening"),
+    [
+        ("UDP 4500", "s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM); s.bind(('::', 4500))"),
+        ("TCP 4500", "s = socket.create_server(('::', 4500), family=socket.AF_INET6)"),
+    ],
+)
+def test_who_has_the_ports_is_named(topology: Topology, etc: Path, port: str, opening: str) -> None:
     script = FILES / "charon"
     topology.world.path(script).write_text(
         "import ctypes, socket, time\n"
         "ctypes.CDLL(None).prctl(15, b'charon')\n"  # PR_SET_NAME
-        "s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM); s.bind(('::', 4500))\n"
+        f"{opening}\n"
         "print('ready', flush=True); time.sleep(1000)"
     )
     other = topology.start("alice", [sys.executable, script])
     other.wait_for_line("ready")
     code, (finding,) = examine(topology)
-    assert (code, finding["about"], finding["verdict"]) == (1, "UDP 4500", "problem")
+    assert (code, finding["about"], finding["verdict"]) == (1, port, "problem")
     assert finding["sentence"].startswith("charon (process ")
     other.stop()
     assert examine(topology) == (0, [])

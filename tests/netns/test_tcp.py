@@ -19,7 +19,10 @@ from scapy.utils import wrpcap
 from hushwire.lab.eve import Recorder
 from hushwire.lab.network import Program
 from hushwire.lab.reader import Kind, holding, read, tally
-from hushwire.lab.topology import ALICE, BOB, BRIDGE, EVE, Topology
+from hushwire.lab.topology import ALICE, BOB, BRIDGE, EVE, WIRE, Topology
+from tests.netns.test_transport import real_address
+from tests.netns.test_transport import write as write_transport
+from tests.netns.traffic import MARKER, send_ten_megabytes, send_udp_of_every_size
 from tests.netns.tunnels import Side, both_up, ends, ping, sides
 from tests.netns.waiting import wait_until
 
@@ -50,9 +53,10 @@ def connections(topology: Topology, host: str, port: int = 4500) -> list[str]:
     return [line for line in said.splitlines() if "LISTEN" not in line]
 
 
-def originated(topology: Topology) -> str:
+def originated(topology: Topology, port: int = 4500) -> str:
     """The local port of alice's connection."""
-    (line,) = [line for line in connections(topology, ALICE.name) if line.startswith("ESTAB")]
+    every = connections(topology, ALICE.name, port)
+    (line,) = [line for line in every if line.startswith("ESTAB")]
     return line.split()[3].rpartition(":")[2]
 
 
@@ -187,6 +191,48 @@ def test_a_transfer_survives_its_connection(topology: Topology) -> None:
     assert first.output.count("tunnel up") == 1
 
 
+@pytest.mark.parametrize("family", [4, 6], ids=lambda family: f"IPv{family}")
+@pytest.mark.parametrize("port", [4500, 443])
+def test_transport_mode_on_the_real_addresses_inside_tcp_with_the_guard_up(
+    topology: Topology, port: int, family: int
+) -> None:
+    """The connection runs between the very addresses that the guard protects."""
+    alice, bob = sides(topology)
+    bob.interface["tcp_port"] = port
+    for side in (alice, bob):
+        start = "up" if side is alice else "wait"
+        write_transport(side, "real", family, encap="tcp", tcp_port=port, start=start)
+    recorder = Recorder(topology)
+    first, _ = both_up(alice, bob, at_once=False)
+    assert "guard up" in first.output
+    target = real_address(BOB, family)
+    ping(topology, ALICE.name, target, "-p", MARKER[:16].hex())
+    send_ten_megabytes(topology, str(target))
+    send_udp_of_every_size(topology, str(target))
+    local = originated(topology, port)
+    topology.run(ALICE.name, ["ss", "-K", "-tn", f"sport = :{local}"])
+    first.wait_for_line("the tunnel goes on.")
+    ping(topology, ALICE.name, target)
+    recorder.stop()
+    frames = read(recorder.file)
+    assert not holding(frames, MARKER[:16])
+    if port == 4500:  # where the reader looks
+        assert {kind for kind, count in tally(frames).items() if count} <= {
+            Kind.TCP, Kind.ARP, Kind.NEIGHBOUR,
+        }  # fmt: skip
+
+
+def test_quick_works_inside_tcp_too(topology: Topology) -> None:
+    programs = []
+    for me, other in ((ALICE, BOB), (BOB, ALICE)):
+        line = ["hushwire", "quick", WIRE, "-dst", str(other.underlay), "-key", "256"]
+        line += ["-tun", "asa0", "--address", str(me.tunnel), "--encap", "tcp"]
+        programs.append(topology.start(me.name, line))
+    for program in programs:
+        assert "(ESP in TCP)" in program.wait_for_line("tunnel up")
+    ping(topology, ALICE.name, BOB.tunnel.ip)
+
+
 def test_a_peer_that_was_killed_comes_back(topology: Topology) -> None:
     alice, bob = tcp_pair(topology)
     first, second = both_up(alice, bob, at_once=False)
@@ -304,7 +350,6 @@ def test_open_files_that_run_out_stop_nobody_for_long(topology: Topology) -> Non
     second.wait_for_line("Listening")
     strangers = flood(topology, 200, 100)
     second.wait_for_line("A TCP connection cannot be accepted now: too many open files. Trying")
-    strangers.wait_for_line("opened")
     strangers.stop()
     alice.run().wait_for_line("tunnel up", seconds=60)
     ping(topology, ALICE.name, BOB.tunnel.ip)

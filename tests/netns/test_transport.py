@@ -39,7 +39,7 @@ def own_address(resident: Resident, family: int) -> IpAddress:
     return resident.tunnel.ip if family == 4 else resident.tunnel6.ip
 
 
-def write(side: Side, use: str, family: int, **peer: str | Sequence[str] | None) -> None:
+def write(side: Side, use: str, family: int, **peer: str | int | Sequence[str] | None) -> None:
     """The interface's addresses ("own") between neighbours, or the hosts' real ones ("real")."""
     there = real_address(side.other, family)
     host = own_address(side.other, family) if use == "own" else there
