@@ -244,6 +244,26 @@ def test_one_connection_is_for_one_ike_sa() -> None:
     assert len(network.deliver(bob, request, reverse(second))) == 2
 
 
+def test_who_opens_connection_after_connection_leaves_nothing_half_open() -> None:
+    network = StreamNetwork()
+    limits = Limits(cookies_from=3, half_open=5)
+    bob = network.host("bob", peer("bob", "alice", encap=Encap.TCP), limits=limits)
+    for _ in range(20):
+        stranger = network.host("alice", peer("alice", "bob", encap=Encap.TCP))
+        path = network.connect_in_tcp(stranger, "bob")
+        network.on_send = lambda host, data, _: data if host is bob else None
+        network.deliver(bob, network.sent[-1][1], reverse(path))
+        network.cut(path)
+        bob.endpoint.lost(reverse(path), network.now)
+    assert bob.endpoint.drops[IkeDrop.TOO_MANY_HALF_OPEN] == 0
+    assert len(bob.endpoint.streams()) < limits.cookies_from
+    network.on_send = lambda _host, data, _path: data
+    alice = network.host("alice", peer("alice", "bob", encap=Encap.TCP))
+    network.connect_in_tcp(alice, "bob")
+    network.run(1)
+    assert_one_tunnel(alice, bob)
+
+
 def test_no_cookies_inside_tcp_where_the_address_is_proved() -> None:
     network = StreamNetwork()
     alice = network.host("alice", peer("alice", "bob", encap=Encap.TCP))

@@ -450,7 +450,7 @@ class Service:
             self._guarding.tunnel_up()
             self._startup.up(event.peer)
         elif isinstance(event, Failure) and not self._stopping.is_set():
-            if self._once and other_goes_on:
+            if other_goes_on:
                 return  # of two attempts, in UDP and in TCP, only one has ended
             self._startup.failed(event.peer, event.cause)
             if self._once:

@@ -87,6 +87,8 @@ class Streams:
         """The engine's last word about a connection. If it was ours and is needed, another one."""
         self._guests.left(event.path)
         own = self._own.pop(event.path, None)
+        if own is None:
+            self._endpoint.lost(event.path, self._loop.time())
         if own is None or event.path not in self._endpoint.streams():
             return
         for view in self._endpoint.sessions():

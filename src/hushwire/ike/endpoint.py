@@ -156,6 +156,14 @@ class Endpoint:
                 session.reconnected(path, turn)
         return self._done(turn)
 
+    def lost(self, path: Path, now: float) -> None:
+        """A TCP connection of a peer's is gone. Under load, nobody is expected on another one."""
+        half_open = [s for s in self._half_open.values() if isinstance(s.state, HalfOpen)]
+        if len(half_open) >= self._limits.cookies_from:
+            for session in half_open:
+                if session.link.path == path:
+                    session.state = Closed(now)
+
     def moved(self, inbound_spi: int, path: Path, now: float) -> list[Effect]:
         """The engine has got genuine ESP of this SA by another TCP connection of the peer's."""
         turn = self._turn(now)
