@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,12 +23,12 @@ def holders(protocol: str, port: int) -> list[Holder]:
     Each once, in order of their numbers.
     """
     inodes = _inodes(protocol, port)
-    if not inodes:
-        return []
-    found = {inode: holder for holder, inode in _owners(inodes)}
-    return sorted(
-        {found.get(inode, Holder(0, "")) for inode in inodes}, key=lambda holder: holder.pid
-    )
+    found = {inode: holder for holder, inode in _owners(inodes)} if inodes else {}
+    # /proc is no snapshot: a socket without an owner may just have been closed.
+    hidden = inodes - found.keys()
+    hidden &= _inodes(protocol, port) if hidden else hidden
+    holders = set(found.values()) | {Holder(0, "") for _ in hidden}
+    return sorted(holders, key=lambda holder: holder.pid)
 
 
 def _inodes(protocol: str, port: int) -> set[str]:
@@ -52,10 +53,12 @@ def _owners(inodes: set[str]) -> list[tuple[Holder, str]]:
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            links = {str(link.readlink()) for link in (process / "fd").iterdir()}
             name = (process / "comm").read_text().strip()
+            links = list((process / "fd").iterdir())
         except OSError:  # not ours to see, or it has just ended
             continue
-        for link in links & wanted.keys():
-            found.append((Holder(int(process.name), name), wanted[link]))
+        for link in links:
+            with suppress(OSError):  # a file closed since then says nothing about the others
+                if (inode := wanted.get(str(link.readlink()))) is not None:
+                    found.append((Holder(int(process.name), name), inode))
     return found
