@@ -25,10 +25,10 @@ class LabError(Exception):
 class Program(subprocess.Popen[str]):
     """A running program of a host; its output, both streams, is gathered in `lines`."""
 
-    def __init__(self, argv: list[str], title: str) -> None:
+    def __init__(self, argv: list[str], title: str, *, typed: bool = False) -> None:
         super().__init__(
             argv,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if typed else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -42,6 +42,15 @@ class Program(subprocess.Popen[str]):
         self._ended = False
         self._listener = threading.Thread(target=self._listen, name=title, daemon=True)
         self._listener.start()
+
+    def type(self, line: str) -> None:
+        """A line into its standard input, if it was started `typed`. Raises `LabError`."""
+        assert self.stdin is not None
+        try:
+            self.stdin.write(line + "\n")
+            self.stdin.flush()
+        except BrokenPipeError as error:
+            raise LabError(f"{self.title} has ended. It said:\n{self.output}") from error
 
     def wait_for_line(self, text: str, seconds: float = 30.0, after: int = 0) -> str:
         """The first line that holds `text`, from line number `after` on.
@@ -83,6 +92,9 @@ class Program(subprocess.Popen[str]):
         except subprocess.TimeoutExpired:
             self.kill()
             self.wait()
+        if self.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self.stdin.close()
         return self.finish()
 
     def finish(self, seconds: float = 60.0) -> str:
@@ -155,10 +167,16 @@ class Network:
             raise LabError(f"{title} failed ({done.returncode}):\n{said}")
         return done
 
-    def start(self, host: str | None, argv: Sequence[str | Path]) -> Program:
-        """Start a program on `host`; it ends with this network at the latest."""
+    def start(
+        self, host: str | None, argv: Sequence[str | Path], *, typed: bool = False
+    ) -> Program:
+        """Start a program on `host`; it ends with this network at the latest.
+
+        With `typed`, somebody may type into it.
+        """
         words = [str(word) for word in argv]
-        program = Program(self.world.enter(host) + words, f"`{' '.join(words)}` on {host}")
+        title = f"`{' '.join(words)}` on {host}"
+        program = Program(self.world.enter(host) + words, title, typed=typed)
         self._programs.append(program)
         return program
 
