@@ -1,0 +1,1 @@
+//! What moves packets without Python.
