@@ -10,15 +10,20 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from hushwire.cli import lab_classroom
 from hushwire.cli.exit_code import ExitCode
-from hushwire.system.errors import NotPermittedError
+from hushwire.system.errors import NotPermittedError, SystemFailureError
 
 if TYPE_CHECKING:
+    from hushwire.lab.lesson import Lesson
     from hushwire.lab.screen import Screen
+    from hushwire.lab.story import Story
+    from hushwire.lab.topology import Topology
 
 _HELP = """\
 Three hosts on this machine: alice and bob, and eve between them, who records every
@@ -31,6 +36,9 @@ namespaces and open /dev/net/tun.
   hushwire lab demo --encap udp          the same with ESP in UDP, as behind a NAT
   hushwire lab demo --mode transport     packets keep their own IP header
   hushwire lab demo --encap tcp          the same inside TCP, where UDP does not get through
+
+  sudo hushwire lab classroom            how not to do it: eBPF, p = 23, XOR, and eve reads
+  hushwire lab break eve.pcap            what she does with a recording
 
   hushwire lab up                        a lab that stays, the tunnel up
   hushwire lab shell alice               a shell on alice (or bob, or eve)
@@ -60,13 +68,17 @@ A shell on one of the lab's hosts, or one command.
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = _verb(subparsers, "lab", _HELP)
-    verbs = parser.add_subparsers(metavar="demo|up|shell|down", required=True)
+    verbs = parser.add_subparsers(metavar="demo|classroom|break|up|shell|down", required=True)
 
     demo = _verb(verbs, "demo", _DEMO)
     _add_variant(demo)
     demo.add_argument("--pcap", metavar="FILE", type=Path, help="keep what eve has recorded")
     demo.add_argument("--json", action="store_true", help="only the facts, as one JSON object")
     demo.set_defaults(run=_demo)
+
+    lesson = _verb(verbs, "classroom", lab_classroom.CLASSROOM)
+    lab_classroom.add_options(lesson, _verb(verbs, "break", lab_classroom.BREAK))
+    lesson.set_defaults(run=_classroom)
 
     up = _verb(verbs, "up", "Make a lab that stays, with the tunnel between alice and bob up.")
     _add_variant(up)
@@ -108,15 +120,45 @@ def _add_variant(parser: argparse.ArgumentParser) -> None:
 
 def _demo(arguments: argparse.Namespace) -> int:
     from hushwire.lab.screen import Screen
+    from hushwire.lab.story import Story
 
+    return _tell(
+        "demo",
+        arguments,
+        Screen(quiet=arguments.json),
+        lambda network, screen: Story(network, screen, arguments.encap, arguments.mode),
+    )
+
+
+def _classroom(arguments: argparse.Namespace) -> int:
+    from hushwire.lab.screen import Screen
+
+    try:
+        lab_classroom.check_host()
+    except (NotPermittedError, SystemFailureError) as error:
+        if not arguments.if_possible:
+            raise
+        print(f"\nThe classroom (eBPF, p = 23, XOR) is left out here: {error}")
+        return ExitCode.FINE
+    if arguments.svg is not None:
+        arguments.svg.mkdir(parents=True, exist_ok=True)
+    screen = Screen(quiet=arguments.json, pausing=arguments.pause, pictures=arguments.svg)
+    return _tell("classroom", arguments, screen, partial(lab_classroom.make, arguments))
+
+
+def _tell(
+    verb: str,
+    arguments: argparse.Namespace,
+    screen: Screen,
+    make: Callable[[Topology, Screen], Story | Lesson],
+) -> int:
     signal.signal(signal.SIGTERM, _end)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # the story's signs, in a terminal without UTF-8
     if arguments.pcap is not None:
         arguments.pcap.open("wb").close()
-    screen = Screen(quiet=arguments.json)
     try:
-        facts = _tell(arguments, screen)
+        facts = _told(verb, arguments.pcap, screen, make)
     except (KeyboardInterrupt, SystemExit):
         screen.say("\nStopped. Nothing is left behind.")
         raise
@@ -125,15 +167,19 @@ def _demo(arguments: argparse.Namespace) -> int:
     return ExitCode.FINE if facts["fine"] else ExitCode.FAILED
 
 
-def _tell(arguments: argparse.Namespace, screen: Screen) -> dict[str, Any]:
+def _told(
+    verb: str, pcap: Path | None, screen: Screen, make: Callable[[Topology, Screen], Story | Lesson]
+) -> dict[str, Any]:
     from hushwire.lab.network import LabError
-    from hushwire.lab.story import Story
     from hushwire.lab.topology import Topology
+    from hushwire.lab.world import World
 
-    with _knowing_the_cure("demo"), Topology() as network:
-        story = Story(network, screen, arguments.encap, arguments.mode)
+    # eBPF knows no root of a user namespace, so where that is asked for there is none.
+    user = False if verb == "classroom" else None
+    with _knowing_the_cure(verb), Topology(World.begin(user=user)) as network:
+        story = make(network, screen)
         try:
-            story.facts["fine"] = story.tell(arguments.pcap)
+            story.facts["fine"] = story.tell(pcap)
         except LabError as error:
             story.facts["fine"] = False
             story.facts["error"] = str(error)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hushwire.cli.errors import UsageError
 from hushwire.cli.exit_code import ExitCode
+from hushwire.system.errors import NotPermittedError
 
 if TYPE_CHECKING:
     from hushwire.lab.lesson import Lesson
@@ -36,7 +38,7 @@ exponents behind them, the secret, and what was said. It needs nothing but the f
 
   sudo tcpdump -i eth0 -w eve.pcap udp port 12345      anywhere between the two hosts
   hushwire lab break eve.pcap
-  hushwire lab break eve.pcap --json | jq .said
+  hushwire lab break eve.pcap --json | jq .sessions
 
 Exit code 0 if something could be read, else 1.
 """
@@ -51,11 +53,27 @@ def add_options(classroom: argparse.ArgumentParser, breaking: argparse.ArgumentP
     classroom.add_argument(
         "--svg", metavar="DIR", type=Path, help="keep what is shown, as pictures, in this folder"
     )
+    classroom.add_argument(
+        "--if-possible", action="store_true", help="where it is not, say why, and that is no error"
+    )
     classroom.add_argument("--json", action="store_true", help="only the facts, as one JSON object")
     breaking.add_argument("file", metavar="FILE", type=Path, help="a recording, as of tcpdump -w")
     _add_port(breaking)
     breaking.add_argument("--json", action="store_true", help="only the facts, as one JSON object")
     breaking.set_defaults(run=_break)
+
+
+def check_host() -> None:
+    """Raises `NotPermittedError` or `SystemFailureError`, with the cure, where it cannot be."""
+    from hushwire.system.core import core, may_not_load
+
+    core()
+    if lacks := may_not_load():
+        if os.geteuid() != 0:
+            lacks = [
+                "programs in the kernel (eBPF) need root; `sudo hushwire lab classroom` works."
+            ]
+        raise NotPermittedError(lacks)
 
 
 def make(arguments: argparse.Namespace, network: Network, screen: Screen) -> Lesson:
@@ -78,5 +96,18 @@ def _port(text: str) -> int:
 
 
 def _break(arguments: argparse.Namespace) -> int:
-    from hushwire.lab.breaking import Break
+    from hushwire.lab import breaking, reader
     from hushwire.lab.screen import Screen
+
+    try:
+        frames = reader.read(arguments.file)
+    except ValueError as error:
+        raise UsageError(f"{arguments.file} is no recording: {error}") from error
+    broken = breaking.work(frames, arguments.port)
+    if arguments.json:
+        print(json.dumps({"sessions": breaking.facts(broken)}, indent=2))
+    elif broken:
+        breaking.show(Screen(), broken, {})
+    else:
+        print(f"hushwire: {arguments.file} has nothing from or to UDP port {arguments.port}.")
+    return ExitCode.FINE if any(found.secret is not None for found in broken) else ExitCode.FAILED

@@ -82,6 +82,7 @@ def public_value(payload: bytes) -> int | None:
         return None
     return int.from_bytes(payload[_PUBLIC_AT], "big")
 
+
 # Per thousand characters of English text, small letters; what is not named here is rare.
 _PER_THOUSAND = {
     " ": 180, "e": 104, "t": 74, "a": 67, "o": 61, "i": 57, "n": 57, "s": 52, "h": 50, "r": 49,
@@ -125,6 +126,11 @@ def secret_by_letters(payloads: Sequence[bytes]) -> int | None:
 def decipher(payload: bytes, secret: int) -> bytes:
     """What was said. To encipher is the same."""
     return bytes(octet ^ secret for octet in payload)
+
+
+def holds_under_any_key(octets: bytes, text: bytes) -> bool:
+    """Whether `text` stands anywhere in `octets`, in clear or XOR one octet, whichever."""
+    return any(decipher(text, key) in octets for key in KEYS)
 
 
 def _likeness(counts: Sequence[int], key: int) -> float:

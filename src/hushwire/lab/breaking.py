@@ -126,9 +126,10 @@ _HOW = {
 
 def _show_ways(screen: Screen, found: Broken, names: dict[str, str]) -> None:
     for address, value in found.session.publics.items():
-        (exponent, *_) = attack.discrete_logarithms(value) or [None]
         who = names.get(address, address)
-        screen.output(EVE, f"{who} has sent {value}, and 5^x mod 23 = {value} for x = {exponent}")
+        exponents = attack.discrete_logarithms(value)
+        found_x = f"for x = {exponents[0]}" if exponents else "for no x"
+        screen.output(EVE, f"{who} has sent {value}, and 5^x mod 23 = {value} {found_x}")
     for way in found.ways:
         secret = "no secret" if way.secret is None else f"the secret is {way.secret}"
         name = way.name.replace("_", " ")

@@ -101,6 +101,14 @@ def since(frames: list[Frame], bookmark: str) -> list[Frame]:
     raise ValueError(f"no bookmark “{bookmark}” in the capture")
 
 
+def until(frames: list[Frame], bookmark: str) -> list[Frame]:
+    """Those before the bookmark, or all of them."""
+    for index, frame in enumerate(frames):
+        if frame.bookmark == bookmark:
+            return frames[:index]
+    return frames
+
+
 def tally(frames: Iterable[Frame]) -> dict[Kind, int]:
     """How many of each kind, every kind named, bookmarks left out: they are eve's own."""
     counts = Counter(frame.kind for frame in frames)

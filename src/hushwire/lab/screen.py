@@ -85,6 +85,16 @@ class Screen:
             table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
         self._console.print(table, soft_wrap=False)
 
+    def places(self, rows: Sequence[tuple[str, str, Text]]) -> None:
+        """One thing at several places: the host, what shows it there, and how it looks."""
+        grid = Table.grid()
+        for _ in range(3):
+            grid.add_column()
+        for host, where, text in rows:
+            grid.add_row(_label(host), Text(f"{where:<12}", "dim"), text)
+        self._console.print(grid, soft_wrap=False)
+        self._console.print()
+
     def good(self, text: str) -> None:
         """A fact to be glad of."""
         self._console.print(Text.assemble(("✔ ", "bold green"), text))

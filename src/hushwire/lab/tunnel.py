@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,13 +34,36 @@ class End:
 
 def configure(network: Network, encap: str = "auto", mode: str = "tunnel") -> tuple[End, End]:
     """Make both key pairs and write both files: alice's end and bob's. Raises `LabError`."""
+
+    def text(here: Resident, there: Resident, public_key: str) -> str:
+        return _configuration(here, there, public_key, encap, mode)
+
+    return _make_ends(network, text)
+
+
+def configure_same_addresses(network: Network, *, ipv6: bool) -> tuple[End, End]:
+    """The same for a tunnel between the very addresses that the hosts have on the wire.
+
+    Whoever talks with the other host needs no other address, and changes nothing.
+    """
+
+    def text(here: Resident, there: Resident, public_key: str) -> str:
+        ours, theirs = ((r.underlay6 if ipv6 else r.underlay) for r in (here, there))
+        whole = ours.max_prefixlen
+        address, networks = [f"{ours}/{whole}"], [f"{theirs}/{whole}"]
+        return "\n".join(_lines(here, there, public_key, address, str(theirs), networks)) + "\n"
+
+    return _make_ends(network, text)
+
+
+def _make_ends(network: Network, text: Callable[[Resident, Resident, str], str]) -> tuple[End, End]:
     public = {resident.name: _make_key(network, resident) for resident in (ALICE, BOB)}
     ends = []
     for here, there in ((ALICE, BOB), (BOB, ALICE)):
-        text = _configuration(here, there, public[there.name], encap, mode)
+        content = text(here, there, public[there.name])
         file = _folder(here) / f"{TUNNEL}.toml"
-        network.world.path(file).write_text(text)
-        ends.append(End(here, text, file))
+        network.world.path(file).write_text(content)
+        ends.append(End(here, content, file))
     return ends[0], ends[1]
 
 
@@ -85,22 +108,33 @@ def _configuration(here: Resident, there: Resident, public_key: str, encap: str,
     networks = [f"{there.tunnel.ip}/32", f"{there.tunnel6.ip}/128"]
     if mode == "transport":  # between two hosts: one address each, of the endpoint's family
         addresses, networks = addresses[:1], networks[:1]
-    lines = [
+    lines = _lines(here, there, public_key, addresses, str(there.underlay), networks)
+    if mode != "tunnel":
+        lines.append(f'mode = "{mode}"')
+    if encap != "auto":
+        lines.append(f'encap = "{encap}"')
+    return "\n".join(lines) + "\n"
+
+
+def _lines(
+    here: Resident,
+    there: Resident,
+    public_key: str,
+    addresses: Iterable[object],
+    endpoint: str,
+    networks: Iterable[object],
+) -> list[str]:
+    return [
         "[interface]",
         f'name = "{TUNNEL}"',
         f"address = {_list(addresses)}",
         f'private_key_file = "{here.name}.key"',
         "",
         f"[peer.{there.name}]",
-        f'endpoint = "{there.underlay}"',
+        f'endpoint = "{endpoint}"',
         f'public_key = "{public_key}"',
         f"networks = {_list(networks)}",
     ]
-    if mode != "tunnel":
-        lines.append(f'mode = "{mode}"')
-    if encap != "auto":
-        lines.append(f'encap = "{encap}"')
-    return "\n".join(lines) + "\n"
 
 
 def _list(values: Iterable[object]) -> str:

@@ -1,34 +1,42 @@
-"""`hushwire classroom` on alice and on bob, and what it says in the meantime."""
+"""`hushwire classroom` on alice and on bob, and the one trace_pipe of their kernel."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import time
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from hushwire.lab.network import LabError, Network, Program
 from hushwire.lab.topology import ALICE, BOB, WIRE
-from hushwire.system.tracing import TracePipe
+
+
+class TracePipe:
+    pass
+
 
 _PATIENCE_SECONDS = 30.0
+_USUAL_PORT = 12345
 
 HOSTS = (ALICE.name, BOB.name)
 
 
 def command(port: int) -> list[str]:
     """What one would type on either host."""
-    return ["hushwire", "classroom", "--interface", WIRE, "--port", str(port)]
+    other = [] if port == _USUAL_PORT else ["--port", str(port)]
+    return ["hushwire", "classroom", "--interface", WIRE, *other]
 
 
 class Classroom:
-    """Both sides, attached. As a context manager it ends what is still running."""
+    """Both sides, attached. As a context manager it ends what still runs."""
 
     def __init__(self, network: Network, port: int) -> None:
         """Returns when both are attached. Raises `LabError` with what they have said."""
         self._traced: list[str] = []
         self.programs: dict[str, Program] = {}
         self._ending = contextlib.ExitStack()
+        # First, so that no line is missed.
         self._pipe = self._ending.enter_context(TracePipe())
         try:
             for host in HOSTS:
@@ -76,3 +84,14 @@ class Classroom:
         for program in self.programs.values():
             program.stop()
         self._ending.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
