@@ -5,18 +5,20 @@ What each program does with each packet is tested beside it; here is what two of
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from hushwire.lab.classroom import Classroom, command
-from hushwire.lab.network import Program
 from hushwire.lab.netcat import Conversation
+from hushwire.lab.network import Program
 from hushwire.lab.topology import ALICE, BOB, EVE, WIRE, Resident, Topology
 from tests.netns.inside import inside
 from tests.netns.ordinary import really_root
@@ -91,15 +93,28 @@ def _offload(topology: Topology, on: bool) -> None:
         topology.run(resident.name, ["ethtool", "-K", WIRE, "tx", state])
 
 
+def _events(both: Classroom, host: str, kind: str) -> list[dict[str, Any]]:
+    """Those of one kind that the host's side has told until now."""
+    events = [json.loads(line) for line in both.programs[host].lines]
+    return [event for event in events if event["event"] == kind]
+
+
 def _secrets(both: Classroom, host: str) -> list[int]:
-    return [event["secret"] for event in both.events(host, "agreed")]
+    return [event["secret"] for event in _events(both, host, "agreed")]
+
+
+def _counted(both: Classroom, host: str) -> dict[str, Any]:
+    """The last statistics, of one that has ended."""
+    last = _events(both, host, "statistics")[-1]
+    assert last["final"] is True
+    return last
 
 
 @pytest.fixture
 def both(topology: Topology) -> Iterator[Classroom]:
     """Attached on both hosts; checksums are computed by the hosts and verified by the other."""
     _offload(topology, on=False)
-    with Classroom(topology, PORT) as classroom:
+    with Classroom(topology, PORT, "--json") as classroom:
         yield classroom
 
 
@@ -128,9 +143,9 @@ def test_every_length_passes_both_ways_and_is_counted(topology: Topology, both: 
     talk(ipv6=False, starter=BOB, step=97)
     talk(ipv6=True, starter=ALICE, step=97)
 
-    statistics = both.stop()
+    both.stop()
     for resident, other in ((ALICE, BOB), (BOB, ALICE)):
-        told = statistics[resident.name]
+        told = _counted(both, resident.name)
         assert [told["egress"]["messages"], told["egress"]["octets"]] == counted[resident]
         assert [told["ingress"]["messages"], told["ingress"]["octets"]] == counted[other]
         # One exchange for each family, whatever has been said under it.
@@ -185,14 +200,12 @@ def test_other_ports_and_protocols_are_not_touched(topology: Topology, both: Cla
         caller.sendall(text)
         assert taker.recv(100) == text
     topology.run(ALICE.name, ["ping", "-c", "1", "-W", "10", "-s", "1400", str(BOB.underlay)])
-    statistics = both.stop()
+    both.stop()
     for host in (ALICE.name, BOB.name):
-        assert not any(counts["messages"] for counts in _all_counts(statistics[host]))
+        assert not any(counts["messages"] for counts in _all_counts(_counted(both, host)))
 
 
-def _all_counts(
-    statistics: dict[str, dict[str, dict[str, dict[str, int]]]],
-) -> list[dict[str, int]]:
+def _all_counts(statistics: dict[str, Any]) -> list[dict[str, int]]:
     outcomes = statistics["outcomes"]
     return [count for direction in outcomes.values() for count in direction.values()]
 
@@ -229,7 +242,7 @@ def test_who_restarts_is_understood_again_and_hears_no_garbage(
         assert open_line.say(ALICE, b"alice, after") in (*sent, b"alice, after")
         assert open_line.say(BOB, b"bob, after") in (*sent, b"bob, after")
         assert set(heard) <= set(sent)
-    assert len(both.events(ALICE.name, "agreed")) == 2
+    assert len(_secrets(both, ALICE.name)) == 2
     assert _secrets(both, ALICE.name)[-1] == _secrets(both, BOB.name)[-1]
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import re
 import time
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from hushwire.lab.network import LabError, Network, Program
 from hushwire.lab.topology import ALICE, BOB, WIRE
@@ -18,6 +18,12 @@ class TracePipe:
 
 _PATIENCE_SECONDS = 30.0
 _USUAL_PORT = 12345
+_STATISTICS = re.compile(
+    r"sent (\d+) messages? of (\d+) octets?, received (\d+) messages? of (\d+) octets?"
+)
+
+READY = "Ctrl-C ends it"
+"""`hushwire classroom` says this when its programs are attached."""
 
 HOSTS = (ALICE.name, BOB.name)
 
@@ -31,27 +37,29 @@ def command(port: int) -> list[str]:
 class Classroom:
     """Both sides, attached. As a context manager it ends what still runs."""
 
-    def __init__(self, network: Network, port: int) -> None:
+    def __init__(self, network: Network, port: int, *options: str) -> None:
         """Returns when both are attached. Raises `LabError` with what they have said."""
         self._traced: list[str] = []
+        self._told: dict[str, int] = {}
         self.programs: dict[str, Program] = {}
         self._ending = contextlib.ExitStack()
         # First, so that no line is missed.
         self._pipe = self._ending.enter_context(TracePipe())
         try:
             for host in HOSTS:
-                argv = [*command(port), "--json", "--label", host]
+                argv = [*command(port), "--label", host, *options]
                 self.programs[host] = network.start(host, argv)
             for program in self.programs.values():
-                program.wait_for_line('"ready"')
+                program.wait_for_line('"ready"' if "--json" in options else READY)
         except BaseException:
             self.close()
             raise
 
-    def events(self, host: str, kind: str) -> list[dict[str, Any]]:
-        """Those of one kind that the host's side has told until now."""
-        lines = (line for line in self.programs[host].lines if line.startswith("{"))
-        return [event for event in map(json.loads, lines) if event["event"] == kind]
+    def news(self, host: str) -> str:
+        """What the host's side has said since this was asked last."""
+        lines = self.programs[host].lines[self._told.get(host, 0) :]
+        self._told[host] = self._told.get(host, 0) + len(lines)
+        return "\n".join(lines)
 
     def traced(self, host: str, direction: str, text: str) -> str:
         """The line of trace_pipe about the message `text`, out of or into `host`; waits for it.
@@ -68,16 +76,23 @@ class Classroom:
             time.sleep(0.01)
         raise LabError(f"trace_pipe has no line “{head}…{tail}”, only\n" + "\n".join(self._traced))
 
-    def stop(self) -> dict[str, dict[str, Any]]:
-        """End both, orderly; returns each side's last statistics. Raises `LabError`."""
-        statistics = {}
-        for host, program in self.programs.items():
+    def stop(self) -> None:
+        """End both, orderly. Raises `LabError`."""
+        for program in self.programs.values():
             program.stop()
-            last = self.events(host, "statistics")[-1:]
-            if program.returncode or not last or not last[0]["final"]:
+            if program.returncode:
                 raise LabError(f"{program.title} ended badly. It said:\n{program.output}")
-            statistics[host] = last[0]
-        return statistics
+
+    def counted(self, host: str) -> dict[str, dict[str, int]]:
+        """What the host's side has counted, as it tells when it ends. Raises `LabError`."""
+        told = _STATISTICS.search(self.programs[host].output)
+        if told is None:
+            raise LabError(f"no statistics at the end of:\n{self.programs[host].output}")
+        out, out_octets, into, into_octets = map(int, told.groups())
+        return {
+            "egress": {"messages": out, "octets": out_octets},
+            "ingress": {"messages": into, "octets": into_octets},
+        }
 
     def close(self) -> None:
         """End what still runs."""

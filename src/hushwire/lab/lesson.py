@@ -121,14 +121,16 @@ class Lesson:
             self._programs = list(both.programs.items())
             for host in classroom.HOSTS:
                 show.command(host, "sudo " + " ".join(classroom.command(self._port)))
-                show.output(host, both.said(host))
+                show.output(host, both.news(host))
             show.pause()
             said = self._talk()
             for message in said:
                 ends = (("egress", message.speaker), ("ingress", self._other(message.speaker)))
                 for direction, host in ends:
                     message.traced[direction] = both.traced(host, direction, message.typed)
-            statistics = both.stop()
+            both.stop()
+            statistics = {host: both.counted(host) for host in classroom.HOSTS}
+            ends_said = {host: both.news(host) for host in classroom.HOSTS}
         self._programs = []
         recorder.bookmark(_MARK_SECOND)
         frames = reader.since(reader.read(recorder.file), _MARK_FIRST)
@@ -143,7 +145,10 @@ class Lesson:
         self._show_exchange(frames, exchange, messages[0])
         show.picture("exchange", "hushwire lab classroom: the key exchange on the wire")
         show.pause()
-        self._show_statistics(statistics)
+        show.title("Ctrl-C on both sides: what the programs have done and counted")
+        for host, text in ends_said.items():
+            show.output(host, text)
+        show.pause()
         self.facts["act1"] = {
             "messages": [message.facts() for message in said],
             "key_exchange": [heard.payload.hex() for heard in exchange],
@@ -211,23 +216,6 @@ class Lesson:
             show.frame(octets[heard.number], exchange_parts(octets[heard.number], heard.payload))
         show.say(f"\nand the first message, “{LINES[0][1]}”:")
         show.frame(octets[message.number], message_parts(octets[message.number], message.payload))
-
-    def _show_statistics(self, statistics: dict[str, dict[str, Any]]) -> None:
-        show = self._screen
-        show.title("What the programs have counted")
-        cells = []
-        for host in classroom.HOSTS:
-            counted = [statistics[host][direction] for direction in ("egress", "ingress")]
-            cells.append(
-                [
-                    host,
-                    *(
-                        f"{count['messages']} messages, {count['octets']} octets"
-                        for count in counted
-                    ),
-                ]
-            )
-        show.table(["", "egress", "ingress"], cells)
 
     def _eve_at_work(self, recorder: Recorder) -> None:
         show = self._screen

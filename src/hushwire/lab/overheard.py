@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from scapy.config import conf
 from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
-from scapy.layers.l2 import Ether
+from scapy.layers.l2 import Dot1Q, Ether
 
 from hushwire.lab.attack import Heard
 from hushwire.lab.reader import Frame
@@ -16,7 +16,7 @@ from hushwire.lab.reader import Frame
 def overheard(frames: Iterable[Frame], port: int) -> list[Heard]:
     """Those from or to the UDP port, in order; fragments and what is cut short left out."""
     # scapy's dissectors of all that UDP can carry are slow, and not wanted here.
-    conf.layers.filter([Ether, IP, IPv6, UDP])
+    conf.layers.filter([Ether, Dot1Q, IP, IPv6, UDP])
     try:
         found = [_heard(frame, port) for frame in frames]
     finally:
