@@ -1,9 +1,16 @@
 //! `hushwire._core`: the thin layer between Python and what is not written in Python.
 
+mod classroom;
+mod layout;
+mod tcx;
+
 use pyo3::prelude::*;
 
 /// What Python sees. Every class is documented in `src/hushwire/_core.pyi`.
 #[pymodule]
-fn _core(_module: &Bound<'_, PyModule>) -> PyResult<()> {
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<classroom::Classroom>()?;
+    module.add_class::<classroom::PyEvent>()?;
+    module.add("LoadError", module.py().get_type::<classroom::LoadError>())?;
     Ok(())
 }
