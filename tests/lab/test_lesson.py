@@ -90,7 +90,7 @@ def _count(speaker: str) -> dict[str, int]:
 @in_one_kernel
 def test_step_by_step_and_on_another_port_it_reads_well(tmp_path: Path) -> None:
     pcap = tmp_path / "eve.pcap"
-    options = ["--pause", "--port", "4000", "--pcap", pcap]
+    options: list[str | Path] = ["--pause", "--port", "4000", "--pcap", pcap]
     told = _lab("classroom", *options, text="\n" * 30)
     assert told.returncode == 0, told.stdout + told.stderr
     assert "\x1b" not in told.stdout

@@ -1,4 +1,4 @@
-"""`hushwire classroom` on two hosts, whole: real programs in this kernel, real sockets, a real wire.
+"""`hushwire classroom` on two hosts, whole: programs in this kernel, real sockets, a real wire.
 
 What each program does with each packet is tested beside it; here is what two of them do together.
 """

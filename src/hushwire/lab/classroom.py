@@ -10,11 +10,7 @@ from typing import Self
 
 from hushwire.lab.network import LabError, Network, Program
 from hushwire.lab.topology import ALICE, BOB, WIRE
-
-
-class TracePipe:
-    pass
-
+from hushwire.system.tracing import TracePipe
 
 _PATIENCE_SECONDS = 30.0
 _USUAL_PORT = 12345

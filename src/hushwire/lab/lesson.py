@@ -1,4 +1,4 @@
-"""`hushwire lab classroom`: one conversation twice past eve, under an octet of XOR and under ESP."""
+"""`hushwire lab classroom`: one conversation twice past eve, by an octet of XOR and by ESP."""
 
 from __future__ import annotations
 

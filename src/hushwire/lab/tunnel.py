@@ -51,7 +51,8 @@ def configure_same_addresses(network: Network, *, ipv6: bool) -> tuple[End, End]
         ours, theirs = ((r.underlay6 if ipv6 else r.underlay) for r in (here, there))
         whole = ours.max_prefixlen
         address, networks = [f"{ours}/{whole}"], [f"{theirs}/{whole}"]
-        return "\n".join(_lines(here, there, public_key, address, str(theirs), networks)) + "\n"
+        lines = _lines(here.name, address, there.name, str(theirs), public_key=public_key)
+        return "\n".join([*lines, f"networks = {_list(networks)}"]) + "\n"
 
     return _make_ends(network, text)
 
@@ -108,7 +109,8 @@ def _configuration(here: Resident, there: Resident, public_key: str, encap: str,
     networks = [f"{there.tunnel.ip}/32", f"{there.tunnel6.ip}/128"]
     if mode == "transport":  # between two hosts: one address each, of the endpoint's family
         addresses, networks = addresses[:1], networks[:1]
-    lines = _lines(here, there, public_key, addresses, str(there.underlay), networks)
+    lines = _lines(here.name, addresses, there.name, str(there.underlay), public_key=public_key)
+    lines.append(f"networks = {_list(networks)}")
     if mode != "tunnel":
         lines.append(f'mode = "{mode}"')
     if encap != "auto":
@@ -117,23 +119,18 @@ def _configuration(here: Resident, there: Resident, public_key: str, encap: str,
 
 
 def _lines(
-    here: Resident,
-    there: Resident,
-    public_key: str,
-    addresses: Iterable[object],
-    endpoint: str,
-    networks: Iterable[object],
+    name: str, addresses: Iterable[object], peer: str, endpoint: str, *, public_key: str
 ) -> list[str]:
+    """Of the file, what both kinds of tunnel have."""
     return [
         "[interface]",
         f'name = "{TUNNEL}"',
         f"address = {_list(addresses)}",
-        f'private_key_file = "{here.name}.key"',
+        f'private_key_file = "{name}.key"',
         "",
-        f"[peer.{there.name}]",
+        f"[peer.{peer}]",
         f'endpoint = "{endpoint}"',
         f'public_key = "{public_key}"',
-        f"networks = {_list(networks)}",
     ]
 
 
