@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hushwire.cli.classroom import PORT
 from hushwire.cli.errors import UsageError
 from hushwire.cli.exit_code import ExitCode
 from hushwire.system.errors import NotPermittedError
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from hushwire.lab.lesson import Lesson
     from hushwire.lab.network import Network
     from hushwire.lab.screen import Screen
-
-PORT = 12345
 
 CLASSROOM = """\
 One conversation by two `nc`, twice past eve. First eBPF programs on both hosts agree on a

@@ -32,7 +32,7 @@ from hushwire.lab.world import need
 LINES = (
     (ALICE.name, "Hello bob. Who listens to us?"),
     (BOB.name, "Anyone. But all is enciphered."),
-    (ALICE.name, "Noon. The key is under the mat."),
+    (ALICE.name, "Noon. My key is under the mat."),
     (BOB.name, "I shall be there. Tell no one."),
 )
 """Who says what, in both acts; short enough for a line of trace_pipe to hold all of it."""
@@ -42,7 +42,7 @@ _MARK_SECOND = "act 2: hushwire run on both hosts"
 _MARK_SEALED = "the same conversation through the tunnel"
 _MARK_DONE = "all has been said"
 
-_HEX_OCTETS = 10
+_HEX_OCTETS = 8
 
 
 @dataclass(slots=True)
@@ -297,24 +297,26 @@ class Lesson:
                 ["commands", "the two nc", "the same two nc"],
                 ["protected by", "XOR with one octet", suite["esp"]],
                 ["key exchange", "g = 5, p = 23, nobody proved", suite["ike"]],
-                *(self._row(one, two) for one, two in zip(first, second, strict=True)),
+                *(row for pair in zip(first, second, strict=True) for row in self._rows(*pair)),
             ],
         )
         return self._verdict(broken, readable, counts[1], first + second)
 
-    def _row(self, one: _Message, two: _Message) -> list[str | Text]:
-        """A message in both acts: typed and read, and what eve makes of the packet."""
-        heard = next(
+    def _rows(self, one: _Message, two: _Message) -> list[list[str | Text]]:
+        """A message in both acts: typed, as eve has it, as she reads it, and as it arrives."""
+        deciphered = next(
             said["text"].rstrip("\n")
             for found in self.facts["eve"]
             for said in found["said"]
             if bytes.fromhex(said["sealed"]) == one.wire
         )
-        start = len(two.wire) - _HEX_OCTETS
+        sealed = "… " + two.wire[-_HEX_OCTETS:].hex(" ")
         return [
-            f"{one.speaker} types",
-            Text.assemble(one.typed, "\n", printable(one.wire), "\n", (heard, READABLE), "\n"),
-            Text.assemble(two.typed, "\n", ("… " + two.wire[start:].hex(" "), "green"), "\n–\n"),
+            ["", "", ""],
+            [f"{one.speaker} types", one.typed, two.typed],
+            ["eve has", Text(printable(one.wire), "yellow"), Text(sealed, "green")],
+            ["eve reads", Text(deciphered, READABLE), "–"],
+            [f"{self._other(one.speaker)} reads", one.read, two.read],
         ]
 
     def _carries(self, frame: Frame) -> bool:

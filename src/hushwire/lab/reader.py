@@ -14,6 +14,7 @@ from hushwire.system.errors import SystemFailureError
 
 try:
     from scapy.config import conf
+    from scapy.error import Scapy_Exception
     from scapy.layers.inet import IP
     from scapy.layers.inet6 import IPv6
     from scapy.layers.l2 import ARP, Ether
@@ -23,6 +24,7 @@ except ImportError as error:
         "reading eve's capture", "scapy is not installed", "`pip install hushwire[lab]` brings it."
     ) from error
 
+_ETHERNET = 1  # LINKTYPE_ETHERNET
 _IKE_PORT = 500
 _NATT_PORT = 4500
 _ICMP = 1
@@ -76,7 +78,10 @@ class Frame:
 
 
 def read(file: Path) -> list[Frame]:
-    """Every frame of a capture, in order; bookmarks too."""
+    """Every frame of a capture, in order; bookmarks too.
+
+    Raises `OSError`, and `ValueError` for a file that is no capture, or none of Ethernet.
+    """
     frames = []
     fragments: dict[tuple[str, str, int], Kind] = {}
     segments: list[tuple[int, tcp_reader.Segment]] = []  # with the number of its frame
@@ -84,8 +89,12 @@ def read(file: Path) -> list[Frame]:
     conf.layers.filter([Ether, ARP, IP, IPv6])
     try:
         with RawPcapReader(str(file)) as reader:
+            if getattr(reader, "linktype", _ETHERNET) != _ETHERNET:
+                raise ValueError("its frames are not Ethernet's (of `tcpdump -i any`, perhaps)")
             for number, (octets, _) in enumerate(reader, 1):
                 frames.append(_classify(number, octets, fragments, segments))
+    except Scapy_Exception as error:
+        raise ValueError(str(error).lower()) from error
     finally:
         conf.layers.unfilter()
     for number in tcp_reader.sealed(segments):
