@@ -14,6 +14,7 @@ from hushwire.system.tracing import TracePipe
 
 _PATIENCE_SECONDS = 30.0
 _USUAL_PORT = 12345
+_OF_THE_EXCHANGE = re.compile(r"(OFFER [AB]|ANSWER [AB]|secret) = \d+$")
 _STATISTICS = re.compile(
     r"sent (\d+) messages? of (\d+) octets?, received (\d+) messages? of (\d+) octets?"
 )
@@ -71,6 +72,15 @@ class Classroom:
                     return line
             time.sleep(0.01)
         raise LabError(f"trace_pipe has no line “{head}…{tail}”, only\n" + "\n".join(self._traced))
+
+    def traced_exchange(self) -> list[str]:
+        """Those lines that are about the key exchange, of what has been read of trace_pipe."""
+        heads = tuple(f"hushwire {host} " for host in HOSTS)
+        return [
+            line
+            for line in self._traced
+            if line.startswith(heads) and _OF_THE_EXCHANGE.search(line)
+        ]
 
     def stop(self) -> None:
         """End both, orderly. Raises `LabError`."""

@@ -128,6 +128,7 @@ class Lesson:
                 ends = (("egress", message.speaker), ("ingress", self._other(message.speaker)))
                 for direction, host in ends:
                     message.traced[direction] = both.traced(host, direction, message.typed)
+            traced = both.traced_exchange()
             both.stop()
             statistics = {host: both.counted(host) for host in classroom.HOSTS}
             ends_said = {host: both.news(host) for host in classroom.HOSTS}
@@ -142,16 +143,18 @@ class Lesson:
         self._show_places(said)
         show.picture("places", "hushwire lab classroom: one message in five places")
         show.pause()
-        self._show_exchange(frames, exchange, messages[0])
+        self._show_exchange(frames, exchange, messages[0], traced)
         show.picture("exchange", "hushwire lab classroom: the key exchange on the wire")
         show.pause()
         show.title("Ctrl-C on both sides: what the programs have done and counted")
         for host, text in ends_said.items():
             show.output(host, text)
+        show.picture("counted", "hushwire lab classroom: Ctrl-C on both sides")
         show.pause()
         self.facts["act1"] = {
             "messages": [message.facts() for message in said],
             "key_exchange": [heard.payload.hex() for heard in exchange],
+            "key_exchange_in_trace_pipe": traced,
             "statistics": statistics,
         }
         return said
@@ -206,10 +209,14 @@ class Lesson:
                 ]
             )
 
-    def _show_exchange(self, frames: list[Frame], exchange: list[Heard], message: Heard) -> None:
+    def _show_exchange(
+        self, frames: list[Frame], exchange: list[Heard], message: Heard, traced: list[str]
+    ) -> None:
         show = self._screen
         octets = {frame.number: frame.octets for frame in frames}
-        show.title("What eve has: the key exchange, in packets of its own")
+        show.title("The key exchange, in packets of its own")
+        show.places([(line.split()[1], "trace_pipe", Text(line)) for line in traced])
+        show.say("What eve has of it:")
         for heard in exchange:
             source, destination = self._names[heard.source], self._names[heard.destination]
             show.say(f"\n{source} to {destination}:")
