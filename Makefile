@@ -3,14 +3,18 @@ PYTHON ?= python3
 BIN := .venv/bin
 SECONDS ?= 60
 ROUNDS ?= 100
+AS_ROOT := $(if $(filter-out 0,$(shell id -u)),sudo)
 
-.PHONY: install demo test ordeal check check-rust fuzz pin clean
+.PHONY: install demo classroom test ordeal check check-rust fuzz pin clean
 
 install:  ## .venv and the Debian packages that are missing
 	@PYTHON=$(PYTHON) tools/install
 
-demo: install  ## two hosts, one tunnel, and what eve sees
-	@$(BIN)/hushwire lab demo
+demo: install  ## two hosts, one tunnel, and what eve sees; then the classroom, with root's rights
+	@$(BIN)/hushwire lab demo && $(BIN)/hushwire lab classroom --if-possible
+
+classroom: install  ## how not to do it: eBPF, p = 23, XOR; eve reads, and then no more
+	@$(AS_ROOT) $(BIN)/hushwire lab classroom
 
 test: install  ## everything, on real network namespaces
 	$(BIN)/pytest -n 2 --dist loadgroup tests

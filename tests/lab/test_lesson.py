@@ -31,7 +31,7 @@ PICTURES = {
     "tunnel",
 }
 
-# There is one trace_pipe in a kernel, and each of its lines is read once.
+# One after the other: whoever reads trace_pipe has every line of this kernel, of all classrooms.
 in_one_kernel = pytest.mark.xdist_group("trace_pipe")
 
 

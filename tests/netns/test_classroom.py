@@ -28,7 +28,7 @@ from tests.netns.inside import inside
 from tests.netns.ordinary import really_root
 from tests.netns.waiting import wait_until
 
-# There is one trace_pipe in a kernel, and each of its lines is read once.
+# One after the other: whoever reads trace_pipe has every line of this kernel, of all classrooms.
 pytestmark = [really_root, pytest.mark.xdist_group("trace_pipe")]
 
 PORT = 12345

@@ -138,7 +138,7 @@ def _classroom(arguments: argparse.Namespace) -> int:
     except (NotPermittedError, SystemFailureError) as error:
         if not arguments.if_possible:
             raise
-        print(f"\nThe classroom (eBPF, p = 23, XOR) is left out here: {error}")
+        print(f"\nThe second act, `make classroom`, is left out here: {error}")
         return ExitCode.FINE
     if arguments.svg is not None:
         arguments.svg.mkdir(parents=True, exist_ok=True)
