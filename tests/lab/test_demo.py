@@ -11,7 +11,7 @@ import pytest
 
 from hushwire.lab import reader
 from hushwire.lab.story import MESSAGE, TRANSFER_OCTETS
-from tests.netns.gone import Namespaces, processes_in
+from tests.netns.gone import namespaces_below, processes_in
 from tests.netns.waiting import wait_until
 
 LAB = [sys.executable, "-m", "hushwire.cli.main", "lab"]
@@ -97,7 +97,7 @@ def test_an_interrupted_story_leaves_nothing(how: signal.Signals) -> None:
     for line in story.stdout:
         if "Act 2" in line:
             break
-    namespaces = wait_until(lambda: _namespaces_below(story.pid), "world of the story")
+    namespaces = wait_until(lambda: namespaces_below(story.pid), "world of the story")
     assert namespaces is not None
     story.send_signal(how)
     rest, errors = story.communicate(timeout=60)
@@ -124,20 +124,3 @@ def test_a_capture_that_cannot_be_kept_is_said_before_anything_begins() -> None:
     assert told.returncode == 1
     assert told.stdout == ""
     assert "/no/such/folder/eve.pcap" in told.stderr
-
-
-def _namespaces_below(parent: int) -> Namespaces | None:
-    """Of the holder: the child of the `unshare` that is a child of `parent`."""
-    children: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        children.setdefault(int(fields[1]), []).append(int(stat.parent.name))
-    own = Path("/proc/self/ns/pid").readlink()
-    for child in children.get(parent, []):
-        for holder in children.get(child, []):
-            if Path(f"/proc/{holder}/ns/pid").readlink() != own:
-                return Namespaces(holder)
-    return None

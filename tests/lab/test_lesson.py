@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,9 @@ from scapy.packet import Raw
 from scapy.utils import wrpcap
 
 from hushwire.lab.lesson import LINES
+from tests.netns.gone import namespaces_below, processes_in
 from tests.netns.ordinary import as_ordinary_user, really_root
+from tests.netns.waiting import wait_until
 
 LAB = [sys.executable, "-m", "hushwire.cli.main", "lab"]
 SAID = [f"{text}\n" for _, text in LINES]
@@ -123,6 +126,30 @@ def test_step_by_step_on_another_port_and_over_ipv6_it_reads_well(tmp_path: Path
         assert re.search(rf"^ fd00:77::[12] +\S.* {re.escape(text)} *$", broken.stdout, re.M)
 
 
+@really_root
+@in_one_kernel
+def test_an_interrupted_lesson_leaves_nothing() -> None:
+    lesson = subprocess.Popen(
+        [sys.executable, "-u", *LAB[1:], "classroom", "--pause"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert lesson.stdout is not None
+    for line in lesson.stdout:
+        if "bob │ eth0: eBPF at ingress and egress" in line:
+            break
+    namespaces = wait_until(lambda: namespaces_below(lesson.pid), "world of the lesson")
+    assert namespaces is not None
+    lesson.send_signal(signal.SIGINT)
+    rest, errors = lesson.communicate(timeout=60)
+    assert lesson.returncode == 128 + signal.SIGINT
+    assert "Nothing is left behind" in rest
+    assert "Traceback" not in errors
+    assert processes_in(namespaces) == []
+
+
 def test_a_recording_without_a_classroom_gives_nothing(tmp_path: Path) -> None:
     pcap = tmp_path / "eve.pcap"
     wrpcap(str(pcap), [Ether() / IP() / UDP(sport=4500, dport=4500) / Raw(b"sealed" * 9)])
@@ -140,7 +167,15 @@ def test_what_is_no_recording_is_said_so(tmp_path: Path) -> None:
         assert broken.returncode == code
         (sentence,) = broken.stderr.splitlines()
         assert str(name) in sentence
-    assert _lab("classroom", "--port", "0").returncode == 2
+
+
+@really_root
+@pytest.mark.parametrize(("port", "word"), [("0", "no UDP port"), ("4500", "IKE")])
+def test_a_port_that_cannot_be_is_refused(port: str, word: str) -> None:
+    refused = _lab("classroom", "--port", port)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    (sentence,) = refused.stderr.splitlines()
+    assert word in sentence
 
 
 @really_root

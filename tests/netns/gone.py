@@ -32,6 +32,23 @@ def namespaces_of(world: World) -> Namespaces:
     return Namespaces(world.pid)
 
 
+def namespaces_below(parent: int) -> Namespaces | None:
+    """Of a world's holder: the child of the `unshare` that is a child of `parent`."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        children.setdefault(int(fields[1]), []).append(int(stat.parent.name))
+    own = Path("/proc/self/ns/pid").readlink()
+    for child in children.get(parent, []):
+        for holder in children.get(child, []):
+            if Path(f"/proc/{holder}/ns/pid").readlink() != own:
+                return Namespaces(holder)
+    return None
+
+
 def processes_in(namespaces: Namespaces) -> list[int]:
     """Those that still live in one of the namespaces, zombies left out."""
     found = []

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from hushwire.lab.network import Network
     from hushwire.lab.screen import Screen
 
+_PORTS_OF_IKE = (500, 4500)
+
 CLASSROOM = """\
 One conversation by two `nc`, twice past eve. First eBPF programs on both hosts agree on a
 secret by Diffie-Hellman with p = 23 and g = 5 and XOR every octet with it, and eve reads all
@@ -79,6 +81,10 @@ def make(arguments: argparse.Namespace, network: Network, screen: Screen) -> Les
     """The story that the arguments ask for."""
     from hushwire.lab.lesson import Lesson
 
+    if arguments.port in _PORTS_OF_IKE:
+        raise UsageError(
+            f"UDP port {arguments.port} is IKE's own, which act 2 needs. Any other will do."
+        )
     return Lesson(network, screen, arguments.port, ipv6=arguments.ipv6)
 
 

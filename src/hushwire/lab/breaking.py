@@ -16,6 +16,8 @@ from hushwire.lab.reader import Frame
 from hushwire.lab.screen import READABLE, Screen, printable
 from hushwire.lab.topology import EVE
 
+_SHOWN_OCTETS = 60
+
 
 @dataclass(frozen=True, slots=True)
 class Way:
@@ -87,18 +89,25 @@ def show(screen: Screen, broken: Sequence[Broken], names: dict[str, str]) -> Non
     """Tell what eve has found; `names` are of addresses that she knows."""
     for found in broken:
         _show_ways(screen, found, names)
+        if not found.said():
+            continue
         screen.say("\nWhat she reads:")
         screen.table(
             ["from", "on the wire", "said"],
             [
                 [
                     names.get(heard.source, heard.source),
-                    printable(heard.payload),
-                    Text(printable(text.removesuffix(b"\n")), READABLE),
+                    _short(heard.payload),
+                    Text(_short(text.removesuffix(b"\n")), READABLE),
                 ]
                 for heard, text in found.said()
             ],
         )
+
+
+def _short(octets: bytes) -> str:
+    shown = printable(octets[:_SHOWN_OCTETS])
+    return shown if len(octets) <= _SHOWN_OCTETS else f"{shown}…"
 
 
 def _broken(session: Session) -> Broken:

@@ -36,6 +36,7 @@ class Classroom:
 
     def __init__(self, network: Network, port: int, *options: str) -> None:
         """Returns when both are attached. Raises `LabError` with what they have said."""
+        self._port = f"{port} > "
         self._traced: list[str] = []
         self._told: dict[str, int] = {}
         self.programs: dict[str, Program] = {}
@@ -68,7 +69,7 @@ class Classroom:
         while time.monotonic() < deadline:
             self._traced += self._pipe.lines()
             for line in self._traced:
-                if line.startswith(head) and line.endswith(tail):
+                if line.startswith(head) and line.endswith(tail) and self._port in line:
                     return line
             time.sleep(0.01)
         raise LabError(f"trace_pipe has no line “{head}…{tail}”, only\n" + "\n".join(self._traced))

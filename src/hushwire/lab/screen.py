@@ -110,12 +110,21 @@ class Screen:
     def output(self, host: str, text: str) -> None:
         """What a program says there."""
         for line in text.splitlines():
-            self._console.print(Text.assemble(_label(host), line))
+            self._line(host, Text(line))
 
     def file(self, host: str, name: str, content: str) -> None:
         """A file of the host, whole."""
         for line in [f"--- {name}", *content.splitlines()]:
-            self._console.print(Text.assemble(_label(host), _toml(line)))
+            self._line(host, _toml(line))
+
+    def _line(self, host: str, text: Text) -> None:
+        if self._pictures is None:
+            self._console.print(Text.assemble(_label(host), text))
+            return
+        # A terminal wraps lines, and copies them whole; a picture has to wrap them itself.
+        grid = Table.grid()
+        grid.add_row(_label(host), text)
+        self._console.print(grid)
 
     def frame(self, octets: bytes, parts: list[Part]) -> None:
         """A frame as eve sees it, and what each part of it tells her."""
@@ -172,8 +181,10 @@ def _outer_header(frame: bytes) -> tuple[_Address, _Address, int, int]:
 def exchange_parts(frame: bytes, exchange: bytes) -> list[Part]:
     """Of a frame that holds a packet of the classroom's key exchange, 32 octets."""
     start = frame.index(exchange)
+    offered = exchange[17] == 1
+    whose = "those of the message that waits" if offered else "those of the offer, turned round"
     return [
-        Part(14, start, _HEADER, "IP and UDP headers: those of the message that waits for this"),
+        Part(14, start, _HEADER, f"IP and UDP headers: {whose}"),
         Part(start, start + 16, _HEADER, "the name of the protocol"),
         Part(start + 16, start + 18, _HEADER, "version, and offer (1) or answer (2)"),
         Part(start + 18, start + 20, _SPI, "p = 23 and g = 5"),
