@@ -18,9 +18,9 @@ Hosts = Callable[[], Host]
 
 _UNSAFE = """
 #define SEC(name) __attribute__((section(name), used))
-SEC("tc") int classroom_egress(void *context) { return *(int *)0; }
+SEC("tc") int classroom_egress(void *context) { return *(volatile int *)4096; }
 SEC("tc") int classroom_ingress(void *context) { return 0; }
-char license[] SEC("license") = "GPL";
+char LICENSE[] SEC("license") = "GPL";
 """
 
 
@@ -34,7 +34,7 @@ def test_what_the_verifier_refuses_is_said_with_its_last_lines(host: Hosts, tmp_
         Programs("x", 12345, compiled=compiled.read_bytes())
     text = str(caught.value)
     assert f"the verifier of kernel {kernel()} refuses the programs; its last lines:" in text
-    assert "R1 invalid mem access" in text or "invalid mem access 'scalar'" in text
+    assert "invalid mem access" in text
     assert "a newer kernel may take them" in text
 
 

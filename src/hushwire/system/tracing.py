@@ -133,7 +133,7 @@ def _remove_leftovers(mount: int) -> None:
     """Those of processes that were killed; the kernel refuses it for one that is being read."""
     instances = os.open(_INSTANCES, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=mount)
     try:
-        for name in os.listdir(instances):
+        for name in os.listdir(instances):  # noqa: PTH208 (a directory without a path)
             if name.startswith(_PREFIX):
                 with suppress(OSError):
                     os.rmdir(name, dir_fd=instances)
