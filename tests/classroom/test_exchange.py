@@ -10,11 +10,12 @@ from hushwire.classroom.exchange import MAGIC, OCTETS, Exchange, Kind, parse, xo
 U32 = st.integers(0, 2**32 - 1)
 
 
-@given(st.sampled_from(Kind), U32, U32, U32, st.integers(0, 255), st.integers(0, 255))
-def test_what_is_written_is_read(
-    kind: Kind, public: int, epoch: int, echo: int, p: int, g: int
-) -> None:
-    exchange = Exchange(kind, public, epoch, echo, p, g)
+OCTET = st.integers(0, 255)
+EXCHANGES = st.builds(Exchange, st.sampled_from(Kind), U32, U32, U32, OCTET, OCTET)
+
+
+@given(EXCHANGES)
+def test_what_is_written_is_read(exchange: Exchange) -> None:
     assert len(exchange.payload()) == OCTETS == 32
     assert parse(exchange.payload()) == exchange
 
