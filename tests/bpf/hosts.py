@@ -1,6 +1,6 @@
 """Hosts that are two loaded programs and nothing else: frames go from one to the other by hand.
 
-Every frame is built and judged by scapy, which knows nothing of the programs' way to mend checksums.
+Every frame is built and judged by scapy, which knows nothing of how the programs mend checksums.
 """
 
 from __future__ import annotations

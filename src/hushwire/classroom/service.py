@@ -29,6 +29,7 @@ from hushwire.classroom.programs import (
 )
 from hushwire.classroom.report import Report
 from hushwire.classroom.statistics import address, plural
+from hushwire.system import clsact, tracing
 from hushwire.system import interface as system
 from hushwire.system.errors import SystemFailureError
 from hushwire.system.tracing import TracePipe
@@ -67,20 +68,15 @@ class Service:
         name = self._lesson.interface
         with ExitStack() as stack:
             index = system.index_of(name)
-            claim = system.claim(f"classroom/{index}")
-            if claim is None:
-                raise SystemFailureError(
-                    f"interface {name}",
-                    "another `hushwire classroom` runs on it",
-                    "One is enough; end the other one first (Ctrl-C).",
-                )
-            stack.enter_context(claim)
+            stack.enter_context(_only_one(name))
             ended = stack.enter_context(_Ended())
             news = stack.enter_context(system.link_news())
             self._programs = Programs(self._lesson.label, self._lesson.port)
             self._knocks = stack.enter_context(system.frame_socket(name, MARK_KNOCK))
             self._resends = stack.enter_context(system.frame_socket(name, MARK_RESEND))
-            trace = stack.enter_context(TracePipe()) if self._lesson.trace else None
+            trace = (
+                stack.enter_context(TracePipe(self._lesson.label)) if self._lesson.trace else None
+            )
             stack.callback(self._detach, index)
             self._programs.attach(name, index, hook=self._lesson.hook)
             self._begin()
@@ -265,6 +261,28 @@ class Service:
     def _detach(self, index: int) -> None:
         if system.name_of(index) is not None:
             self._programs.close()
+
+
+def clean(name: str) -> None:
+    """Remove what a process that was killed has left: tc filters, and buffers for trace lines.
+
+    Raises `SystemFailureError`, also when the process runs.
+    """
+    index = system.index_of(name)
+    with _only_one(name):
+        clsact.remove(name, index)
+        tracing.remove_leftovers()
+
+
+def _only_one(name: str) -> socket.socket:
+    claim = system.claim(clsact.claim_of(name))
+    if claim is None:
+        raise SystemFailureError(
+            f"interface {name}",
+            "another `hushwire classroom` runs on it",
+            "One is enough; end the other one first (Ctrl-C).",
+        )
+    return claim
 
 
 class _Ended:

@@ -44,13 +44,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--json", action="store_true", help="one JSON object a line instead of sentences"
     )
+    parser.add_argument(
+        "--clean", action="store_true", help="only remove what one that was killed has left"
+    )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     from hushwire.classroom.report import Report
-    from hushwire.classroom.service import Lesson, Service
+    from hushwire.classroom.service import Lesson, Service, clean
     from hushwire.system import interface
+    from hushwire.system.core import need_permission
     from hushwire.system.errors import SystemFailureError
 
     name = arguments.interface
@@ -63,6 +67,10 @@ def run(arguments: argparse.Namespace) -> int:
         interface.index_of(name)
     except SystemFailureError as error:
         raise UsageError(str(error)) from error
+    if arguments.clean:
+        need_permission()
+        clean(name)
+        return ExitCode.FINE
     lesson = Lesson(name, arguments.port, label, trace=arguments.trace)
     Service(lesson, Report(name, as_json=arguments.json)).run()
     return ExitCode.FINE

@@ -7,6 +7,7 @@ of ours, so that the next start and `hushwire doctor` find it.
 from __future__ import annotations
 
 import errno
+import socket
 from contextlib import suppress
 from typing import Any
 
@@ -23,6 +24,11 @@ NAME = "hushwire_classroom"
 _HOOKS = {"ingress": 0xFFFFFFF2, "egress": 0xFFFFFFF3}
 _ETH_P_ALL = 0x0300  # in network byte order
 _HANDLE = 1
+
+
+def claim_of(interface: str) -> str:
+    """What the process that attaches programs to the interface claims. Raises `OSError`."""
+    return f"classroom/{socket.if_nametoindex(interface)}"
 
 
 def attach(interface: str, index: int, programs: dict[str, int]) -> None:

@@ -36,10 +36,11 @@ _READ_OCTETS = 65536
 
 
 class TracePipe:
-    """The lines that Hushwire's programs print, of every program on this machine."""
+    """The lines that Hushwire's programs print on this machine: with this label, or all."""
 
-    def __init__(self) -> None:
+    def __init__(self, label: str = "") -> None:
         """Raises `SystemFailureError`."""
+        self._begins = f"{_OURS}{label} " if label else _OURS
         try:
             self._mount = _mount()
             try:
@@ -68,8 +69,8 @@ class TracePipe:
         except BlockingIOError:
             return []
         *whole, self._rest = data.split(b"\n")
-        texts = (line.decode(errors="replace").partition(_OURS) for line in whole)
-        return [_OURS + text for _, found, text in texts if found]
+        texts = (line.decode(errors="replace").partition(self._begins) for line in whole)
+        return [found + text for _, found, text in texts if found]
 
     def close(self) -> None:
         os.close(self._fd)
@@ -87,6 +88,16 @@ class TracePipe:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def remove_leftovers() -> None:
+    """Remove the instances of processes that were killed. Without tracefs there are none."""
+    with suppress(OSError):
+        mount = _mount()
+        try:
+            _remove_leftovers(mount)
+        finally:
+            os.close(mount)
 
 
 def _mount() -> int:
@@ -133,7 +144,7 @@ def _remove_leftovers(mount: int) -> None:
     """Those of processes that were killed; the kernel refuses it for one that is being read."""
     instances = os.open(_INSTANCES, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=mount)
     try:
-        for name in os.listdir(instances):
+        for name in os.listdir(instances):  # noqa: PTH208 (a directory without a path)
             if name.startswith(_PREFIX):
                 with suppress(OSError):
                     os.rmdir(name, dir_fd=instances)
