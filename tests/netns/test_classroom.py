@@ -24,6 +24,7 @@ from hushwire.lab.classroom import Classroom, command
 from hushwire.lab.netcat import Conversation
 from hushwire.lab.network import Program
 from hushwire.lab.topology import ALICE, BOB, EVE, WIRE, Resident, Topology
+from hushwire.lab.world import World
 from tests.netns.inside import inside
 from tests.netns.ordinary import really_root
 from tests.netns.waiting import wait_until
@@ -136,6 +137,15 @@ def both(topology: Topology) -> Iterator[Classroom]:
         yield classroom
 
 
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Topology]:
+    """The same, for tests that leave it as it is."""
+    with Topology(World.begin(user=False)) as network:
+        _offload(network, on=False)
+        with Classroom(network, PORT, "--json"):
+            yield network
+
+
 def test_every_length_passes_both_ways_and_is_counted(topology: Topology, both: Classroom) -> None:
     dice = random.Random(12345)
     counted = {ALICE: [0, 0], BOB: [0, 0]}
@@ -175,9 +185,9 @@ def test_every_length_passes_both_ways_and_is_counted(topology: Topology, both: 
 
 
 @pytest.mark.parametrize("size", [MTU - IPV4_HEADER - UDP_HEADER + 1, 65507])
-def test_what_needs_fragments_arrives_too(topology: Topology, both: Classroom, size: int) -> None:
+def test_what_needs_fragments_arrives_too(shared: Topology, size: int) -> None:
     payload = random.Random(size).randbytes(size)
-    with line(topology) as open_line:
+    with line(shared) as open_line:
         for speaker in (ALICE, BOB):
             assert open_line.say(speaker, payload) == payload
         frames = open_line.all_frames()
@@ -186,12 +196,12 @@ def test_what_needs_fragments_arrives_too(topology: Topology, both: Classroom, s
         assert not any(piece in frame for frame in frames)
 
 
-def test_two_nc_talk_and_either_may_begin(topology: Topology, both: Classroom) -> None:
-    talk = Conversation(topology, BOB, ALICE, PORT, ipv6=True)
+def test_two_nc_talk_and_either_may_begin(shared: Topology) -> None:
+    talk = Conversation(shared, BOB, ALICE, PORT, ipv6=True)
     assert talk.say(BOB.name, "bob has called") == "bob has called"
     assert talk.say(ALICE.name, "alice answers") == "alice answers"
     talk.hang_up()
-    talk = Conversation(topology, ALICE, BOB, PORT, ipv6=False)
+    talk = Conversation(shared, ALICE, BOB, PORT, ipv6=False)
     assert talk.say(ALICE.name, "alice has called") == "alice has called"
     assert talk.say(BOB.name, "bob answers") == "bob answers"
     assert talk.heard(BOB.name) == ["alice has called"]
@@ -240,14 +250,14 @@ OTHER_FRAMES = [
 ]
 
 
-def test_frames_that_are_not_ours_cross_byte_for_byte(topology: Topology, both: Classroom) -> None:
+def test_frames_that_are_not_ours_cross_byte_for_byte(shared: Topology) -> None:
     header = {"src": "02:00:00:00:00:01", "dst": "02:00:00:00:00:02", "type": 0x88B6}
     frames = [bytes(Ether(**header) / packet) for packet in OTHER_FRAMES[-1:]]
     del header["type"]
     frames += [bytes(Ether(**header) / packet) for packet in OTHER_FRAMES[:-1]]
-    with inside(topology, ALICE.name):
+    with inside(shared, ALICE.name):
         mouth = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-    with mouth, line(topology) as open_line:
+    with mouth, line(shared) as open_line:
         mouth.bind((WIRE, 0))
         for frame in frames:
             mouth.send(frame)
@@ -261,8 +271,9 @@ def _all_counts(statistics: dict[str, Any]) -> list[dict[str, int]]:
     return [count for direction in outcomes.values() for count in direction.values()]
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.parametrize("first", [ALICE, BOB], ids=["the_other_speaks", "it_speaks"])
+@pytest.mark.parametrize(
+    ("how", "first"), [(signal.SIGTERM, ALICE), (signal.SIGKILL, ALICE), (signal.SIGKILL, BOB)]
+)
 def test_who_restarts_is_understood_again_and_hears_no_garbage(
     topology: Topology, both: Classroom, how: signal.Signals, first: Resident
 ) -> None:
@@ -297,14 +308,14 @@ def test_who_restarts_is_understood_again_and_hears_no_garbage(
     assert _secrets(both, ALICE.name)[-1] == _secrets(both, BOB.name)[-1]
 
 
-def test_a_second_one_on_the_same_interface_is_refused(topology: Topology, both: Classroom) -> None:
-    second = topology.run(ALICE.name, command(PORT), check=False)
+def test_a_second_one_on_the_same_interface_is_refused(shared: Topology) -> None:
+    second = shared.run(ALICE.name, command(PORT), check=False)
     assert second.returncode == 2
     (sentence,) = second.stderr.splitlines()
     assert WIRE in sentence
-    third = topology.run(ALICE.name, command(OTHER_PORT), check=False)
+    third = shared.run(ALICE.name, command(OTHER_PORT), check=False)
     assert third.returncode == 2
-    with line(topology) as open_line:
+    with line(shared) as open_line:
         assert open_line.say(ALICE, b"still here") == b"still here"
 
 
