@@ -17,7 +17,7 @@ from hushwire.lab.attack import (
     secret_by_letters,
     secret_of,
 )
-from hushwire.lab.lesson import LINES
+from hushwire.lab.conversation import LINES
 
 EXPONENTS = range(1, PRIME)
 SAID = [f"{line}\n".encode() for _, line in LINES]

@@ -16,7 +16,7 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 from scapy.utils import wrpcap
 
-from hushwire.lab.lesson import LINES
+from hushwire.lab.conversation import LINES
 from tests.netns.gone import namespaces_below, processes_in
 from tests.netns.ordinary import as_ordinary_user, really_root
 from tests.netns.waiting import wait_until
