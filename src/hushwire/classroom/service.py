@@ -50,6 +50,10 @@ class Lesson:
     hook: str = ""
 
 
+class OccupiedError(SystemFailureError):
+    """The interface has its programs already."""
+
+
 class Service:
     """Runs until SIGINT or SIGTERM. One thread, one selector."""
 
@@ -66,7 +70,10 @@ class Service:
         self._show_at = 0.0
 
     def run(self) -> None:
-        """Raises `SystemFailureError` and `NotPermittedError`; nothing stays attached."""
+        """Raises `OccupiedError`, `SystemFailureError` and `NotPermittedError`.
+
+        Nothing stays attached.
+        """
         name = self._lesson.interface
         with ExitStack() as stack:
             index = system.index_of(name)
@@ -274,7 +281,7 @@ class Service:
 def clean(name: str) -> None:
     """Remove what a process that was killed has left: tc filters, and buffers for trace lines.
 
-    Raises `SystemFailureError`, also when the process runs.
+    Raises `SystemFailureError`, and `OccupiedError` when one runs there.
     """
     index = system.index_of(name)
     with _only_one(name):
@@ -285,7 +292,7 @@ def clean(name: str) -> None:
 def _only_one(name: str) -> socket.socket:
     claim = system.claim(clsact.claim_of(name))
     if claim is None:
-        raise SystemFailureError(
+        raise OccupiedError(
             f"interface {name}",
             "another `hushwire classroom` runs on it",
             "One is enough; end the other one first (Ctrl-C).",
