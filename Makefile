@@ -35,4 +35,4 @@ pin:  ## newest versions into requirements.txt
 	@tools/pin
 
 clean:
-	rm -rf .venv rust/target build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv rust/target src/hushwire/_core*.so src/hushwire/_core_missing.txt build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

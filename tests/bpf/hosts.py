@@ -5,6 +5,8 @@ Every frame is built and judged by scapy, which knows nothing of how the program
 
 from __future__ import annotations
 
+from collections import Counter
+
 from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
@@ -44,6 +46,12 @@ class Host:
 
     def events(self) -> list[HeldFrame | Agreed | Unreadable]:
         return self.programs.events()
+
+    def send_held(self) -> None:
+        """Be done with all that is held, as user space when it has sent it."""
+        held = Counter(event.pair for event in self.events() if isinstance(event, HeldFrame))
+        for pair, frames in held.items():
+            self.programs.done(pair, frames)
 
     def counts(self) -> dict[str, tuple[int, int]]:
         """Those that are not zero, as "egress xored": (messages, octets)."""
@@ -110,8 +118,7 @@ def agree(one: Host, other: Host, *, version: int = 4) -> int:
     assert code == REDIRECTED
     assert one.get(answer)[0] == DROPPED
     for host in (one, other):
-        for event in host.events():
-            host.programs.release(event.pair)
+        host.send_held()
     secret = one.secret(version)
     assert secret is not None
     assert secret == other.secret(version)

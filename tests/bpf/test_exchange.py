@@ -223,7 +223,9 @@ def test_later_messages_queue_up_behind_those_that_wait(host: Hosts) -> None:
         code, sealed, mark = alice.programs.test_run("egress", resent, MARK_RESEND)
         assert (code, mark) == (GOES_ON, 0)
         assert payload_of(sealed) == xor(text, secret)
-    alice.programs.release(first.pair)
+    alice.programs.done(first.pair, 1)
+    assert exchange_of(alice.out(frame(b"not yet"))[1]).kind is Kind.OFFER
+    alice.programs.done(first.pair, 3)
     _, sealed = alice.out(frame(b"third"))
     assert payload_of(sealed) == xor(b"third", secret)
 

@@ -137,7 +137,7 @@ def test_messages_under_a_vlan_tag(topology: Topology) -> None:
 def test_two_on_one_interface_are_refused(topology: Topology) -> None:
     one = begin(topology, "alice")
     done = topology.run("alice", ["hushwire", "classroom", "--interface", WIRE], check=False)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr == (
         "hushwire: interface eth0: another `hushwire classroom` runs on it. "
         "One is enough; end the other one first (Ctrl-C).\n"

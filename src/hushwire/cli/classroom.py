@@ -52,7 +52,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(arguments: argparse.Namespace) -> int:
     from hushwire.classroom.report import Report
-    from hushwire.classroom.service import Lesson, Service, clean
+    from hushwire.classroom.service import Lesson, OccupiedError, Service, clean
     from hushwire.system import interface
     from hushwire.system.core import need_permission
     from hushwire.system.errors import SystemFailureError
@@ -67,12 +67,15 @@ def run(arguments: argparse.Namespace) -> int:
         interface.index_of(name)
     except SystemFailureError as error:
         raise UsageError(str(error)) from error
-    if arguments.clean:
-        need_permission()
-        clean(name)
-        return ExitCode.FINE
     lesson = Lesson(name, arguments.port, label, trace=arguments.trace)
-    Service(lesson, Report(name, as_json=arguments.json)).run()
+    try:
+        if arguments.clean:
+            need_permission()
+            clean(name)
+        else:
+            Service(lesson, Report(name, as_json=arguments.json)).run()
+    except OccupiedError as error:
+        raise UsageError(str(error)) from error
     return ExitCode.FINE
 
 
