@@ -17,8 +17,6 @@ from hushwire.system.core import may_not_load, why_missing
 from tests.classroom.lesson import PORT, begin, begin_with, final, said, talkers
 from tests.netns.inside import inside
 
-pytestmark = pytest.mark.xdist_group("ebpf")
-
 
 @pytest.fixture(autouse=True)
 def can_load() -> None:
