@@ -49,9 +49,12 @@ def filter_at(topology: Topology, host: str, family: str, hook: str, rules: str)
 
 
 def connections(topology: Topology, host: str, port: int = 4500) -> list[str]:
-    """Those of the host's with this port at either end, as ss shows them, in every state."""
+    """Those of the host's with this port at either end, as ss shows them.
+
+    In every state but the two in which only the kernel remembers one.
+    """
     said = topology.run(host, ["ss", "-Htna", f"( sport = :{port} or dport = :{port} )"]).stdout
-    return [line for line in said.splitlines() if "LISTEN" not in line]
+    return [line for line in said.splitlines() if not line.startswith(("LISTEN", "TIME-WAIT"))]
 
 
 def originated(topology: Topology, port: int = 4500) -> str:
