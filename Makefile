@@ -13,7 +13,7 @@ demo: install  ## two hosts, one tunnel, and what eve sees
 	@$(BIN)/hushwire lab demo
 
 test: install  ## everything, on real network namespaces
-	$(BIN)/pytest -n 2 --dist loadgroup tests
+	$(BIN)/pytest -n 3 --dist worksteal tests
 
 ordeal: install  ## ROUNDS times killed, restarted, flapped, routed astray; eve may read nothing
 	HUSHWIRE_ORDEAL_ROUNDS=$(ROUNDS) $(BIN)/pytest -s tests/netns/test_ordeal.py
