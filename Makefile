@@ -17,7 +17,7 @@ classroom: install  ## how not to do it: eBPF, p = 23, XOR; eve reads, and then 
 	@$(AS_ROOT) $(BIN)/hushwire lab classroom
 
 test: install  ## everything, on real network namespaces
-	$(BIN)/pytest -n 2 --dist loadgroup tests
+	$(BIN)/pytest -n 3 --dist worksteal tests
 
 ordeal: install  ## ROUNDS times killed, restarted, flapped, routed astray; eve may read nothing
 	HUSHWIRE_ORDEAL_ROUNDS=$(ROUNDS) $(BIN)/pytest -s tests/netns/test_ordeal.py

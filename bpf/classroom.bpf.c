@@ -178,7 +178,7 @@ int classroom_egress(struct __sk_buff *skb)
 static __noinline int answer(struct __sk_buff *skb, struct message *m, struct exchange *x)
 {
 	__u32 epoch = bpf_ntohl(x->epoch);
-	struct peer fresh = {}, copy = {};
+	struct peer copy = {};
 	bool news, again;
 	struct peer *peer = peer_of(&m->pair);
 
@@ -186,15 +186,9 @@ static __noinline int answer(struct __sk_buff *skb, struct message *m, struct ex
 		count(INGRESS, FULL, 1, m->size);
 		return TC_ACT_SHOT;
 	}
-	draw(&fresh);
 	bpf_spin_lock(&peer->lock);
 	news = peer->their_epoch != epoch;
 	again = news && peer->their_epoch;
-	if (again) {
-		peer->epoch = fresh.epoch;
-		peer->private_value = fresh.private_value;
-		peer->public_value = fresh.public_value;
-	}
 	peer->their_epoch = epoch;
 	peer->their_public = bpf_ntohl(x->public_value);
 	peer->secret = power(peer->their_public, peer->private_value);

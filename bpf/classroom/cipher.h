@@ -17,27 +17,18 @@ struct walk {
 /* One chunk; the last one may be short. Returns 1 to end the loop. */
 static long xor_chunk(__u32 index, struct walk *w)
 {
-	__u64 before[CHUNK / 8] = {}, after[CHUNK / 8];
-	__u32 octets = w->left;
+	__u64 before[CHUNK / 8] = {}, after[CHUNK / 8] = {};
+	__u32 octets = w->left < CHUNK ? w->left : CHUNK;
 
-	if (octets >= CHUNK) {
-		octets = CHUNK;
-		if (bpf_skb_load_bytes(w->skb, w->offset, before, CHUNK))
-			goto failed;
-		for (int i = 0; i < CHUNK / 8; i++)
-			after[i] = before[i] ^ w->mask;
-		if (bpf_skb_store_bytes(w->skb, w->offset, after, CHUNK, 0))
-			goto failed;
-	} else {
-		octets &= CHUNK - 1;
-		if (!octets)
-			return 1;
-		if (bpf_skb_load_bytes(w->skb, w->offset, before, octets))
-			goto failed;
-		for (int i = 0; i < CHUNK / 8; i++)
-			after[i] = before[i] ^ w->mask;
-		if (bpf_skb_store_bytes(w->skb, w->offset, after, octets, 0))
-			goto failed;
+	if (!octets)
+		return 1;
+	if (bpf_skb_load_bytes(w->skb, w->offset, before, octets))
+		goto failed;
+	for (int i = 0; i < CHUNK / 8; i++)
+		after[i] = before[i] ^ w->mask;
+	if (bpf_skb_store_bytes(w->skb, w->offset, after, octets, 0))
+		goto failed;
+	if (octets < CHUNK) {
 		/* Behind the payload the checksum sees zeros. */
 		__builtin_memset(after, 0, sizeof(after));
 		if (bpf_skb_load_bytes(w->skb, w->offset, after, octets))
@@ -91,24 +82,16 @@ static __noinline int xor_payload(struct __sk_buff *skb, __u32 payload, __u32 si
 static long sum_chunk(__u32 index, struct walk *w)
 {
 	__u64 before[CHUNK / 8] = {};
-	__u32 octets = w->left;
+	__u32 octets = w->left < CHUNK ? w->left : CHUNK;
 
-	if (octets >= CHUNK) {
-		octets = CHUNK;
-		if (bpf_skb_load_bytes(w->skb, w->offset, before, CHUNK))
-			goto failed;
-	} else {
-		octets &= CHUNK - 1;
-		if (!octets)
-			return 1;
-		if (bpf_skb_load_bytes(w->skb, w->offset, before, octets))
-			goto failed;
+	if (!octets)
+		return 1;
+	if (bpf_skb_load_bytes(w->skb, w->offset, before, octets)) {
+		w->failed = 1;
+		return 1;
 	}
 	w->difference = bpf_csum_diff((__be32 *)before, CHUNK, NULL, 0, (__wsum)w->difference);
 	w->offset += octets;
 	w->left -= octets;
 	return w->left == 0;
-failed:
-	w->failed = 1;
-	return 1;
 }

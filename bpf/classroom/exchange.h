@@ -4,9 +4,9 @@
  *   the other side           ANSWER (B = g^b, its epoch, the epoch it answers)
  *   both                     secret = B^a = A^b mod p
  *
- * Two OFFERs that cross are no trouble: a and b stay as they are, so both compute the same. An epoch
- * names the private value; an OFFER with another one than we know comes from a side that has begun
- * anew, and is met with a new private value of ours.
+ * Each side draws its private value once for each peer and keeps it, so two OFFERs that cross are no
+ * trouble: both compute the same. An epoch names that value. One that we do not know comes from a
+ * peer that has begun anew and forgotten ours: there is another secret from here on.
  */
 #pragma once
 

@@ -168,9 +168,10 @@ def test_a_tunnel_for_everything_may_be_inside_tcp(topology: Topology) -> None:
     alice.interface["tcp_port"] = 4501
     alice.write(endpoint=None, networks=["0.0.0.0/0"], encap="tcp")
     bob.write(networks=["10.0.1.1/32"], local_networks=["0.0.0.0/0"], encap="tcp", tcp_port=4501)
-    both_up(alice, bob)
+    program, _ = both_up(alice, bob)
     with watching(topology, "192.168.77.9") as watch:
         ping(topology, "alice", BOB.tunnel.ip)
+        kill(program)
         _wait_until_more_dropped(topology)
     assert not holding(watch.frames, chatter.TEXT)
 
@@ -197,11 +198,15 @@ def test_ipv6_does_not_lead_around_a_tunnel_for_all_of_ipv4(topology: Topology) 
 
 
 def test_ipv6_may_be_allowed_beside_a_tunnel_for_all_of_ipv4(topology: Topology) -> None:
-    _full_tunnel(topology, ipv6="allow")
+    _, program = _full_tunnel(topology, ipv6="allow")
     ping(topology, "alice", BOB.underlay6)
     with watching(topology, str(BOB.underlay), "192.168.77.9") as watch:
+        ping(topology, "alice", BOB.underlay)
+        kill(program)
         _wait_until_more_dropped(topology)
     watch.assert_nothing_in_clear()
+    assert watch.sealed
+    ping(topology, "alice", BOB.underlay6)
 
 
 def test_ipv6_may_be_blocked_beside_any_tunnel(topology: Topology) -> None:

@@ -90,16 +90,12 @@ def test_packets_with_the_interfaces_addresses_leave_under_their_own_header(
     own, other = own_address(ALICE, family), own_address(BOB, family)
     ping(topology, "alice", other, "-I", str(own), "-p", MARKER[:16].hex())
     ping(topology, "bob", own, "-I", str(other), "-s", "9000", "-p", MARKER[:16].hex())
-    send_ten_megabytes(topology, str(other))
-    send_udp_of_every_size(topology, str(other))
-    assert alice.drops("reassembly") == bob.drops("reassembly") == 0
     assert recorder.stop() == 0
 
     frames = read(recorder.file)
     counts = tally(frames)
     assert {kind for kind, count in counts.items() if count} <= HOUSEKEEPING | {Kind.ESP}
     sealed = [frame for frame in frames if frame.kind is Kind.ESP]
-    assert len(sealed) > 10_000_000 // 1500
     # Their own header: these addresses are on no device of the wire.
     assert {(frame.source, frame.destination) for frame in sealed} == {
         (str(own), str(other)),
@@ -145,7 +141,7 @@ def test_between_real_addresses_all_of_the_hosts_traffic_is_sealed_and_no_other(
     assert {protocol_of(frame) for frame in sealed} == {50 if encap == "esp" else 17}
     kinds = {kind for kind, count in tally(frames).items() if count}
     assert kinds <= HOUSEKEEPING | {Kind.ESP, Kind.CLEAR}
-    assert not holding([f for f in frames if f not in clear], MARKER[:16])
+    assert not holding([f for f in frames if f.kind is not Kind.CLEAR], MARKER[:16])
 
 
 @FAMILIES
@@ -162,26 +158,6 @@ def test_the_largest_udp_datagrams_arrive_in_fragments(
     largest = ["ping", "-c", "1", "-W", "1", "-s", "65507", str(target(use, BOB, family))]
     topology.run("alice", largest, check=False)
     assert alice.drops("oversized") == 1
-
-
-@FAMILIES
-def test_inside_udp_the_outer_header_is_the_endpoints_whatever_is_inside(
-    topology: Topology, family: int
-) -> None:
-    alice, bob = sides(topology)
-    for side in (alice, bob):
-        write(side, "own", family, encap="udp", endpoint=str(real_address(side.other, 10 - family)))
-    recorder = Recorder(topology)
-    both_up(alice, bob, at_once=False)
-    own, other = own_address(ALICE, family), own_address(BOB, family)
-    ping(topology, "alice", other, "-I", str(own))
-    send_ten_megabytes(topology, str(other))
-    recorder.stop()
-    sealed = [frame for frame in read(recorder.file) if frame.kind is Kind.ESP]
-    assert {frame.source for frame in sealed} == {
-        str(real_address(resident, 10 - family)) for resident in (ALICE, BOB)
-    }
-    assert not holding(sealed, own.packed + other.packed)
 
 
 @USES

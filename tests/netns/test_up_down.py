@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from hushwire.lab.topology import BOB, TUNNEL, WIRE, Topology
-from tests.netns.etc import own_etc
 from tests.netns.inside import inside
 from tests.netns.tunnels import Side, devices, ping, sides
 from tests.netns.waiting import wait_until
@@ -257,75 +254,3 @@ def test_a_service_manager_is_told_how_it_goes(topology: Topology, tmp_path: Pat
     assert any(state.startswith("STATUS=bob: knocking") for state in states)
     # Not before the tunnel is up.
     assert any(state.startswith("STATUS=bob: authenticated") for state in states)
-
-
-_SYSTEMCTL = """#!{python}
-# Stands for systemd, which no namespace can have: it starts what the unit's ExecStart says.
-import os, signal, subprocess, sys
-unit = sys.argv[-1]
-name = unit.removeprefix("hushwire@").removesuffix(".service")
-state = "/run/lab/unit"
-with open("/run/lab/orders", "a") as orders:
-    print(*sys.argv[1:], file=orders)
-if "start" in sys.argv:
-    for line in open("{unit}"):
-        if line.startswith("ExecStart="):
-            words = line.strip().removeprefix("ExecStart=").replace("%i", name).split()
-    words[0] = "hushwire"
-    process = subprocess.Popen(words, start_new_session=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    open(state, "w").write(str(process.pid))
-elif "stop" in sys.argv:
-    pid = int(open(state).read())
-    os.kill(pid, signal.SIGTERM)
-    pidfd = os.pidfd_open(pid)
-    import select
-    select.select([pidfd], [], [])
-    os.unlink(state)
-elif "show" in sys.argv:
-    print("ActiveState=" + ("active" if os.path.exists(state) else "inactive"))
-    print("SubState=running")
-    print("ExecMainStatus=0")
-"""
-_UNIT = Path(__file__).parents[2] / "packaging" / "systemd" / "hushwire@.service"
-
-
-def test_where_systemd_runs_it_starts_and_stops_the_unit(topology: Topology) -> None:
-    etc = own_etc(topology)
-    alice, _ = sides(topology)
-    alice.write(endpoint=None)
-    for file in (alice.file, alice.file.with_name("alice.key")):
-        shutil.copy(topology.world.path(file), etc)
-    programs = topology.world.path(Path("/run/lab/bin"))
-    (programs / "systemctl").write_text(
-        _SYSTEMCTL.replace("{python}", sys.executable).replace("{unit}", str(_UNIT))
-    )
-    (programs / "systemctl").chmod(0o755)
-    # systemd starts services in the network namespace of PID 1 and nowhere else.
-    done = topology.run(None, ["hushwire", "up", TUNNEL])
-    assert f"{TUNNEL}: process " in done.stdout
-    topology.run(None, ["hushwire", "down", TUNNEL])
-    topology.run(None, ["mkdir", "-p", "/run/systemd/system"])
-    done = topology.run(None, ["hushwire", "up", TUNNEL], check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert f"hushwire@{TUNNEL}.service runs it" in done.stdout
-    done = topology.run("alice", ["hushwire", "up", TUNNEL])
-    assert f"{TUNNEL}: process " in done.stdout
-    topology.run("alice", ["hushwire", "down", TUNNEL])
-    done = topology.run(None, ["hushwire", "down", TUNNEL])
-    assert f"hushwire@{TUNNEL}.service stopped" in done.stdout
-    assert "guard removed" in done.stdout
-    orders = topology.world.path(Path("/run/lab/orders")).read_text()
-    assert f"start --no-block hushwire@{TUNNEL}.service" in orders
-    assert f"stop hushwire@{TUNNEL}.service" in orders
-
-
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
-def test_systemd_finds_no_fault_with_the_unit(tmp_path: Path) -> None:
-    unit = tmp_path / "hushwire@hw0.service"
-    text = _UNIT.read_text()
-    assert "\nExecStart=/usr/local/bin/hushwire run /etc/hushwire/%i.toml --keep-guard\n" in text
-    unit.write_text(text.replace("/usr/local/bin/hushwire", "/bin/true"))
-    argv = ["systemd-analyze", "verify", "--man=no", str(unit)]
-    done = subprocess.run(argv, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")

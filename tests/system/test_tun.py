@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 from ipaddress import ip_interface, ip_network
 
@@ -12,7 +13,7 @@ from hushwire.system.errors import SystemFailureError
 from hushwire.system.routes import add_route
 from hushwire.system.tun import open_tun
 from tests.netns.inside import inside
-from tests.netns.waiting import wait_readable
+from tests.netns.waiting import wait_readable, wait_until
 
 
 @pytest.mark.parametrize(
@@ -37,10 +38,15 @@ def test_packets_of_a_route_come_out_whole_and_go_in_whole(
             assert packet.endswith(b"into the tunnel")
             assert source + destination in packet
             # The same packet back: the sums over it do not change when the ends are swapped.
-            os.write(tun.fd, packet.replace(source + destination, destination + source))
-            wait_readable(sock)
+            # Again and again: the kernel takes an IPv6 address into use a moment after it is added.
+            back = packet.replace(source + destination, destination + source)
+            wait_until(lambda: os.write(tun.fd, back) and _readable(sock), "packet from the tunnel")
             assert sock.recvfrom(100)[0] == b"into the tunnel"
         tun.close()
+
+
+def _readable(sock: socket.socket) -> bool:
+    return bool(select.select([sock], [], [], 0.1)[0])
 
 
 def test_the_device_is_up_with_its_mtu_and_silent_until_somebody_sends(topology: Topology) -> None:

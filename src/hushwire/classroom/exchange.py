@@ -6,7 +6,7 @@
     18  p         23
     19  g         5
     20  public    4 octets: g to the power of the sender's private value, modulo p
-    24  epoch     4 octets: another one whenever the sender has another private value; never 0
+    24  epoch     4 octets: the name of the private value, another one after a restart; never 0
     28  echo      4 octets: in an ANSWER the epoch of the OFFER that it answers, else 0
 
 All in network byte order. `bpf/classroom/shared.h` has the same as `struct exchange`.

@@ -122,6 +122,20 @@ class HostRoutes:
             if swallows(network, self._endpoints):
                 source = own_address(self._config, network)
                 policy.capture_network(self._index, network, source)
+                for behind in self._behind_us(network):
+                    policy.spare(self._index, behind)
+
+    def _behind_us(self, network: IpNetwork) -> set[IpNetwork]:
+        """Networks within this one that this host is the gateway of; its own addresses are none."""
+        own = {ip_network(address.ip) for address in self._config.interface.address}
+        local = {behind for peer in self._config.peers for behind in peer.local_networks}
+        captured = {network for peer in self._config.peers for network in peer.networks}
+        return {behind for behind in local - own - captured if _within(behind, network)}
+
+
+def _within(inner: IpNetwork, outer: IpNetwork) -> bool:
+    longer = inner.version == outer.version and inner.prefixlen > outer.prefixlen
+    return longer and inner.network_address in outer
 
 
 def own_address(config: Config, network: IpNetwork) -> IpAddress | None:

@@ -159,6 +159,8 @@ def script(wanted: Plan) -> str:
             f"meta mark {MARK:#x} meta l4proto {{ esp, tcp }} accept",
             f"meta mark {MARK:#x} udp sport {_UDP_PORTS} accept",
             f"meta mark {MARK:#x} udp dport 53 accept",  # `system/names.py`
+            # `system/fragments.py`: only the first has the ports, judged above.
+            f"meta mark {MARK:#x} frag frag-off != 0 accept",
             *_ON_LINK,
             *(_DHCP_OUT[version] for version in whole),
             "counter name outward drop",

@@ -35,6 +35,7 @@ _TABLES = 0x48000000
 _MOST_DEVICES = 1 << 22
 _INVERT = 2  # FIB_RULE_INVERT of <linux/fib_rules.h>
 _UNREACHABLE = 7  # RTN_UNREACHABLE of <linux/rtnetlink.h>
+_THROW = 9  # RTN_THROW: the search goes on in the next table
 _ONLINK = 4  # RTNH_F_ONLINK
 _WORST_METRIC = 0xFFFF
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
@@ -65,6 +66,15 @@ def capture_network(index: int, network: IpNetwork, source: IpAddress | None) ->
     options = {} if source is None else {"prefsrc": str(source)}
     _add_rule(what, network.network_address, _capture_table(index), _INVERT)
     _replace_route(what, network, _capture_table(index), oif=index, **options)
+
+
+def spare(index: int, network: IpNetwork) -> None:
+    """What is captured around `network` is not captured in it: the main table knows the way.
+
+    Raises `SystemFailureError` and `NotPermittedError`.
+    """
+    what = f"route that leaves {network} out of the tunnel device"
+    _replace_route(what, network, _capture_table(index), type=_THROW)
 
 
 def refuse(index: int, host: IpAddress) -> None:
