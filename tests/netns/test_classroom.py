@@ -25,12 +25,11 @@ from hushwire.lab.netcat import Conversation
 from hushwire.lab.network import Program
 from hushwire.lab.topology import ALICE, BOB, EVE, WIRE, Resident, Topology
 from hushwire.lab.world import World
+from tests.netns.ebpf import loads_ebpf
 from tests.netns.inside import inside
-from tests.netns.ordinary import really_root
 from tests.netns.waiting import wait_until
 
-# One after the other: whoever reads trace_pipe has every line of this kernel, of all classrooms.
-pytestmark = [really_root, pytest.mark.xdist_group("trace_pipe")]
+pytestmark = [loads_ebpf, pytest.mark.xdist_group("classroom")]  # one pair serves many tests
 
 PORT = 12345
 OTHER_PORT = 12346
