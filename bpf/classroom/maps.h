@@ -20,7 +20,8 @@ struct {
 	__type(value, __u32);
 } done SEC(".maps");
 
-/* A later fragment names no ports. What was decided for the first one holds for all of them. */
+/* A later fragment names no ports. What was decided for the first one holds for all of them. One that
+ * overtakes the first is not known and passes as it is; its datagram then fails its checksum. */
 struct datagram {
 	struct pair pair;
 	__u32 id;

@@ -12,8 +12,10 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Dot1Q, Ether
 from scapy.packet import Raw
 
-from hushwire.lab.topology import ALICE, BOB, WIRE, Topology
+from hushwire.classroom.exchange import Kind, parse, xor
+from hushwire.lab.topology import ALICE, BOB, EVE, WIRE, Topology
 from hushwire.system.core import may_not_load, why_missing
+from tests.bpf.hosts import assert_checksums, payload_of
 from tests.classroom.lesson import PORT, begin, begin_with, final, said, talkers
 from tests.netns.inside import inside
 
@@ -77,6 +79,37 @@ def test_other_ports_are_as_if_nothing_were_there(topology: Topology) -> None:
         alice.send(b"in clear")
         assert bob.receive() == b"in clear"
     assert final(one)["egress"] == {"messages": 0, "octets": 0}
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_checksums_that_were_left_to_the_network_card_come_out_right(
+    topology: Topology, version: int
+) -> None:
+    """alice's kernel leaves them half made (CHECKSUM_PARTIAL), and so is her OFFER; bob's, which
+    turns it round, must complete what the programs have mended."""
+    topology.run("alice", ["ethtool", "-K", WIRE, "tx", "on"])
+    topology.run("bob", ["ethtool", "-K", WIRE, "tx", "off"])
+    with inside(topology, EVE):
+        wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0003))
+    with wire, talkers(topology, version) as (alice, bob):
+        wire.bind(("bob", 3))
+        wire.settimeout(30)
+        one, _ = begin(topology, "alice"), begin(topology, "bob")
+        alice.send(b"odd")
+        assert bob.receive() == b"odd"
+        bob.send(b"and back")
+        assert alice.receive() == b"and back"
+        payloads: list[bytes] = []
+        while len(payloads) < 2:
+            frame, (_, _, direction, *_) = wire.recvfrom(65536)
+            if direction != socket.PACKET_OUTGOING and UDP in Ether(frame):
+                assert_checksums(frame)
+                payloads.append(payload_of(frame))
+    (agreed,) = said(one, "agreed")
+    answer = parse(payloads[0])
+    assert answer is not None
+    assert (answer.kind, answer.public) == (Kind.ANSWER, agreed["their_public"])
+    assert xor(payloads[1], agreed["secret"]) == b"and back"
 
 
 def test_messages_under_a_vlan_tag(topology: Topology) -> None:

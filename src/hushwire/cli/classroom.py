@@ -24,6 +24,9 @@ and then, in other terminals, on bob and on alice:
   nc -ul 12345
   nc -u -p 12345 BOB 12345
 
+The first messages wait until there is a secret; messages to many at once (broadcast,
+multicast) are left alone, because nobody shares a key with many.
+
 Statistics stand live below, come once more at the end, and with --json a line each
 time that they change. Nothing stays behind when it ends or is killed.
 """
