@@ -120,15 +120,15 @@ class Scene:
 
 def session_of(host: Host) -> Session:
     """The first IKE SA of the host, whatever its state."""
-    return next(iter(host.endpoint._sessions.values()))
+    return next(iter(host.endpoint._sessions))
 
 
 def secrets_of(host: Host) -> Secrets | None:
-    for session in host.endpoint._sessions.values():
+    for session in host.endpoint._sessions:
         if isinstance(session.state, AuthSent | HalfOpen | Established | Closing):
             return session.state.secrets
     return None
 
 
 def state_names(host: Host) -> list[str]:
-    return [type(session.state).__name__ for session in host.endpoint._sessions.values()]
+    return [type(session.state).__name__ for session in host.endpoint._sessions]

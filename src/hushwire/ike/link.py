@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from hushwire.ike.inputs import Incoming, Patience, Turn
 from hushwire.ike.states import Role, Secrets
 from hushwire.ike.window import Window
@@ -11,6 +13,15 @@ from hushwire.wire.ike.message import Payload
 from hushwire.wire.registry import ExchangeType
 
 NATT_PORT = 4500
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A genuine request of the peer's, opened."""
+
+    incoming: Incoming
+    payloads: tuple[Payload, ...]
+    secrets: Secrets
 
 
 class Link:
@@ -55,12 +66,11 @@ class Link:
         self.window.sending(data, turn.now)
         turn.send(data, self.path)
 
-    def respond(
-        self, to: Incoming, secrets: Secrets, payloads: tuple[Payload, ...], turn: Turn
-    ) -> None:
+    def respond(self, request: Request, payloads: tuple[Payload, ...], turn: Turn) -> None:
         """Seal and send the response, back to where the request came from (§2.11)."""
+        to = request.incoming
         header = self._header(to.header.exchange, to.header.message_id, response=True)
-        response = secrets.protection.seal(header, payloads)
+        response = request.secrets.protection.seal(header, payloads)
         self.window.answering(to.data, response)
         turn.send(response, to.path)
 
