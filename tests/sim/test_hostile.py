@@ -79,12 +79,11 @@ def give(scene: Scene, host: Host, data: bytes) -> list[bytes]:
 
 def assert_consistent(host: Host) -> None:
     """Every SA that is installed belongs to an IKE SA whose peer was verified."""
-    children = set()
+    children: set[int] = set()
     for session in host.endpoint._sessions:
         if isinstance(session.state, Established):
             assert isinstance(session.state.verified, VerifiedPeer)
-            if session.state.child:
-                children.add(session.state.child.inbound_spi)
+            children.update(child.sa.inbound_spi for child in session.state.children)
     assert set(host.sas) == children
 
 

@@ -180,7 +180,7 @@ def test_a_retransmitted_request_gets_the_same_octets_back_and_changes_nothing(
 def test_nobody_ever_answers_a_response(stage: Stage) -> None:
     scene = Scene(stage)
     # In InitSent her next request follows from a response: that is no answer to it.
-    waiting = stage in (Stage.ASKED, Stage.ANSWERED)
+    waiting = stage in (Stage.ASKED, Stage.ANSWERED, Stage.REKEYING)
     for data, _ in Scene(Stage.CLOSED).messages + scene.messages:
         for flags in (0x20, 0x28):
             response = data[:19] + bytes([flags]) + data[20:]

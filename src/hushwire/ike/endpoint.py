@@ -8,6 +8,7 @@ endpoint has no clock, no randomness and no socket of its own.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from hushwire.crypto.exchange import Rng
@@ -91,15 +92,18 @@ class Endpoint:
 
     # What can happen.
 
-    def connect(self, name: str, path: Path, now: float) -> list[Effect]:
+    def connect(self, name: str, path: Path, now: float, *, again: bool = False) -> list[Effect]:
         """Begin an IKE SA with the peer of this name, unless there is one already.
 
-        An attempt in UDP that is not answered yet does not stand in the way of one in TCP.
+        An attempt in UDP that is not answered yet does not stand in the way of one in TCP. With
+        `again` it takes the place of the one that is there, when it stands (§2.8.3).
         """
         turn = self._turn(now)
-        if not self._ending and not self._rivals.occupied(name, path.carrier):
+        rivals = self._rivals
+        taken = rivals.under_way(name) if again else rivals.occupied(name, path.carrier)
+        if not self._ending and not taken:
             session = self._sessions.new(Role.INITIATOR, path, now)
-            session.initial_contact = True
+            session.initial_contact = not self.connected(name)
             opening.connect(session, self._peers[name], turn)
         return self._done(turn)
 
@@ -145,8 +149,7 @@ class Endpoint:
         """Do what is due."""
         turn = self._turn(now)
         for session in self._sessions:
-            deadline = session.deadline()
-            if deadline is not None and deadline <= now:
+            if life.deadline(session) <= now:
                 life.timer(session, turn)
         self._rivals.timer(turn)
         return self._done(turn)
@@ -156,6 +159,30 @@ class Endpoint:
         session = self._sessions.of_child(inbound_spi)
         if session is not None:
             session.heard(at)
+
+    def used(self, inbound_spi: int, octets: int, packets: int, now: float) -> list[Effect]:
+        """So much has gone through this CHILD_SA, in the direction that has carried more."""
+        turn = self._turn(now)
+        session = self._sessions.of_child(inbound_spi)
+        if session is not None:
+            life.used(session, inbound_spi, octets, packets, turn)
+        return self._done(turn)
+
+    def near_end(self, inbound_spi: int, now: float) -> list[Effect]:
+        """This CHILD_SA has few sequence numbers left."""
+        turn = self._turn(now)
+        session = self._sessions.of_child(inbound_spi)
+        if session is not None:
+            life.near_end(session, inbound_spi, turn)
+        return self._done(turn)
+
+    def rekey(self, name: str, now: float, *, ike: bool = False) -> list[Effect]:
+        """New keys now, for all CHILD_SAs with this peer, or for the IKE SA."""
+        turn = self._turn(now)
+        for session in self._sessions:
+            if session.peer_name == name:
+                life.wear_out(session, turn, ike=ike)
+        return self._done(turn)
 
     def close(self, now: float) -> list[Effect]:
         """End every IKE SA in order, and begin no other. `idle` tells when all peers know."""
@@ -196,9 +223,11 @@ class Endpoint:
 
     def _done(self, turn: Turn) -> list[Effect]:
         self._sessions.forget_closed(turn.now)
-        deadlines = (self._rivals.deadline(), *(session.deadline() for session in self._sessions))
-        times = [at for at in deadlines if at is not None]
-        return [*turn.effects, SetTimer(min(times, default=None))]
+        at = self._rivals.deadline()
+        for session in self._sessions:
+            life.work(session, turn)
+            at = min(at, life.deadline(session))
+        return [*turn.effects, SetTimer(None if at == math.inf else at)]
 
 
 def _check_size(data: bytes) -> None:

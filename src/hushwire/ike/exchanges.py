@@ -9,13 +9,22 @@ from collections.abc import Sequence
 
 from hushwire.crypto.errors import BadIcvError
 from hushwire.explain.outcome import ClosedByPeer, PeerMisbehaved
-from hushwire.ike import closing, life, opening
+from hushwire.ike import closing, inheritance, life, opening, renewal
+from hushwire.ike.children import Children, Stage
 from hushwire.ike.failure import exchange_name
 from hushwire.ike.inputs import IkeDrop, Incoming, Peer, Turn
+from hushwire.ike.jobs import DeleteChildren, Job, Liveness, MakeChild, RekeyIke
 from hushwire.ike.link import Request
 from hushwire.ike.session import Session
-from hushwire.ike.states import AuthSent, Closing, Established, HalfOpen
-from hushwire.ike.tasks import auth, informational
+from hushwire.ike.states import (
+    AuthSent,
+    Closing,
+    Established,
+    HalfOpen,
+    Replaced,
+    State,
+)
+from hushwire.ike.tasks import auth, informational, rekey
 from hushwire.ike.window import Arrival
 from hushwire.wire.errors import UnsupportedCriticalPayloadError, WireError
 from hushwire.wire.ike.message import Payload
@@ -61,18 +70,49 @@ def protected(session: Session, incoming: Incoming, peers: Sequence[Peer], turn:
 def _response(
     session: Session, incoming: Incoming, payloads: tuple[Payload, ...], turn: Turn
 ) -> None:
-    state = session.state
+    state, job, window = session.state, session.doing, session.link.window
     exchange = incoming.header.exchange
     if isinstance(state, AuthSent) and exchange == ExchangeType.IKE_AUTH:
-        session.link.window.answered()
+        window.answered()
         opening.auth_response(session, state, payloads, turn)
-    elif isinstance(state, Closing) and exchange == ExchangeType.INFORMATIONAL:
-        closing.answered(session, state, turn)
-    elif isinstance(state, Established) and exchange == ExchangeType.INFORMATIONAL:
-        session.link.window.answered()  # the answer to a liveness check says all by coming (§2.4)
-        life.confirmed(session, state, turn)
-    else:
+    elif exchange != _expected(state, job):
         turn.drop(IkeDrop.UNEXPECTED)
+    elif isinstance(state, Established) and job is not None:
+        window.answered()
+        session.doing = None
+        _answered(session, state, job, payloads, turn)
+        if isinstance(session.state, Established) and not window.busy:
+            life.confirmed(session, session.state, turn)
+    elif isinstance(state, Closing | Replaced):
+        window.answered()
+        session.doing = None
+        if isinstance(job, RekeyIke):
+            inheritance.late_response(session, state.secrets, job, payloads, turn)
+        if isinstance(state, Closing):
+            closing.answered(session, state, turn)
+
+
+def _expected(state: State, job: Job | None) -> ExchangeType | None:
+    """Which exchange of ours is under way."""
+    if isinstance(state, Closing) and not state.unsaid:
+        return ExchangeType.INFORMATIONAL
+    if isinstance(state, Established | Replaced | Closing) and job is not None:
+        return job.exchange
+    return None
+
+
+def _answered(
+    session: Session, state: Established, job: Job, payloads: tuple[Payload, ...], turn: Turn
+) -> None:
+    match job:
+        case MakeChild():
+            renewal.response(session, state, job, payloads, turn)
+        case RekeyIke():
+            inheritance.response(session, state, job, payloads, turn)
+        case DeleteChildren():
+            life.deleted_children(session, state, job, turn)
+        case Liveness():
+            pass  # the answer says all by coming (§2.4)
 
 
 def _answer(session: Session, request: Request, peers: Sequence[Peer], turn: Turn) -> None:
@@ -81,37 +121,88 @@ def _answer(session: Session, request: Request, peers: Sequence[Peer], turn: Tur
     state = session.state
     if isinstance(state, HalfOpen) and exchange == ExchangeType.IKE_AUTH:
         opening.answer_auth(session, request, peers, turn)
-    elif not isinstance(state, Established | Closing):
+        return
+    if not isinstance(state, Established | Replaced | Closing):
         turn.drop(IkeDrop.UNEXPECTED)
-    elif exchange == ExchangeType.INFORMATIONAL:
+        return
+    if isinstance(state, Established):
+        state.children.known(turn)
+    if exchange == ExchangeType.INFORMATIONAL:
         _answer_informational(session, request, turn)
     elif exchange == ExchangeType.CREATE_CHILD_SA:
-        # RFC 7296 §4 allows an implementation that does no more than one CHILD_SA.
-        session.link.respond(request, (Notify(NotifyType.NO_ADDITIONAL_SAS),), turn)
+        _answer_create(session, request, turn)
     else:
         raise WireError(f"{exchange_name(exchange)} on an established IKE SA")
 
 
-def _answer_informational(session: Session, request: Request, turn: Turn) -> None:
+def _answer_create(session: Session, request: Request, turn: Turn) -> None:
+    inheritance.inherit(session, turn)  # whoever uses it has chosen it
     state = session.state
-    made = state.child if isinstance(state, Established) else None
-    told = informational.answer(request.payloads, made)
-    session.link.respond(request, told.response, turn)
-    if isinstance(state, Closing):
-        if told.ike_sa_deleted or told.refusal is not None:  # both sides closed at once
-            closing.has_closed(session, state, turn, acknowledged=True)
-    elif isinstance(state, Established):
-        peer = state.verified.peer
-        if told.ike_sa_deleted:
-            outcome = None if session.redundant else ClosedByPeer(peer.name)
-            closing.fail(session, outcome, turn)
-        elif told.refusal is not None:
-            closing.fail(session, auth.refusal(peer, told.refusal, session.link.path), turn)
-        elif told.child_deleted:
-            # An IKE SA without a CHILD_SA is of no use here: close it, and begin anew.
-            closing.end(session, ClosedByPeer(peer.name), turn)
-            goodbye = informational.DELETE_IKE_SA
-            closing.say_goodbye(session, request.secrets, goodbye, peer.name, turn)
+    if not isinstance(state, Established):
+        # §2.25.2: it is about to end.
+        session.link.respond(request, (Notify(NotifyType.TEMPORARY_FAILURE),), turn)
+    elif rekey.asked_for(request.payloads):
+        inheritance.answer(session, state, request, turn)
+    else:
+        renewal.answer(session, state, request, turn)
+
+
+def _answer_informational(session: Session, request: Request, turn: Turn) -> None:
+    told = informational.read(request.payloads)
+    if not told.ike_sa_deleted:
+        inheritance.inherit(session, turn)
+    state = session.state
+    ended = told.ike_sa_deleted or told.refusal is not None
+    deleted: list[int] = []
+    if isinstance(state, Established) and not ended:
+        until = turn.now + session.limits.drain_seconds
+        deleted = _delete_children(state.children, told.children, until, turn)
+    session.link.respond(request, informational.delete_children(deleted), turn)
+    if isinstance(state, Established) and ended:
+        _ended_by_peer(session, state, told, turn)
+    elif isinstance(state, Established) and deleted:
+        renewal.without_tunnel(session, state, turn)
+    elif isinstance(state, Closing) and ended:  # both sides closed at once
+        closing.has_closed(session, state, turn, acknowledged=True)
+    elif isinstance(state, Replaced) and ended:
+        closing.closed(session, turn)
+
+
+def _delete_children(
+    children: Children, spis: Sequence[bytes], until: float, turn: Turn
+) -> list[int]:
+    """The inbound SPIs of those to confirm; not of those that we are deleting (§1.4.1)."""
+    confirmed = []
+    for spi in dict.fromkeys(spis):
+        child = children.outbound(spi)
+        if child is not None:
+            if child.stage is not Stage.DELETING:
+                confirmed.append(child.sa.inbound_spi)
+            children.drain(child, until, turn)
+    return confirmed
+
+
+def _ended_by_peer(
+    session: Session, state: Established, told: informational.Told, turn: Turn
+) -> None:
+    peer = state.verified.peer
+    if told.refusal is not None and not told.ike_sa_deleted:
+        closing.fail(session, auth.refusal(peer, told.refusal, session.link.path), turn)
+    elif session.rival is not None:
+        # §2.25.2: the peer has finished its rekeying and knows nothing of ours: forget ours.
+        inheritance.inherit(session.rival, turn)
+        closing.closed(session, turn)
+    elif session.predecessor is not None:
+        # It lost against ours, whose response is on its way.
+        session.predecessor.rival = None
+        session.predecessor = None
+        closing.closed(session, turn)
+    else:
+        heir = session.sessions.another(session) if session.redundant else None
+        if heir is not None and isinstance(heir.state, Established):
+            heir.state.children.known(turn)  # that is why it deletes this one (§2.8.3)
+        outcome = None if session.redundant else ClosedByPeer(peer.name)
+        closing.fail(session, outcome, turn, heir)
 
 
 def _malformed(session: Session, message: Request, error: WireError, turn: Turn) -> None:
@@ -130,7 +221,8 @@ def _malformed(session: Session, message: Request, error: WireError, turn: Turn)
             else Notify(NotifyType.INVALID_SYNTAX)
         )
         session.link.respond(message, (notify,), turn)
-        if not (isinstance(state, Closing) or (critical and isinstance(state, Established))):
+        goes_on = critical and isinstance(state, Established)
+        if not (goes_on or isinstance(state, Closing | Replaced)):
             closing.fail(session, outcome, turn)
     elif isinstance(state, Closing):
         closing.answered(session, state, turn)

@@ -27,8 +27,18 @@ class Request:
 class Link:
     """Sends protected messages of one IKE SA. Knows nothing of what they mean."""
 
-    def __init__(self, role: Role, own_spi: bytes, path: Path, patience: Patience) -> None:
+    def __init__(
+        self,
+        role: Role,
+        own_spi: bytes,
+        path: Path,
+        patience: Patience,
+        *,
+        opener: bool | None = None,
+    ) -> None:
+        """`opener`: we began the first IKE SA, of which this one may be a rekeyed one."""
         self.role = role
+        self.opener = role is Role.INITIATOR if opener is None else opener
         self.own_spi = own_spi
         self.peer_spi = bytes(8)
         self.path = path

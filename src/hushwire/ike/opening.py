@@ -6,13 +6,15 @@ from collections.abc import Sequence
 
 from hushwire.explain.outcome import Authenticated, PeerAnswered, TunnelUp
 from hushwire.ike import closing
+from hushwire.ike.children import Children
 from hushwire.ike.failure import NegotiationFailedError
 from hushwire.ike.inputs import IkeDrop, Incoming, Peer, Turn
 from hushwire.ike.link import Request
 from hushwire.ike.proofs import VerifiedPeer
+from hushwire.ike.renewal import jittered, new_child
 from hushwire.ike.session import Session
 from hushwire.ike.states import AuthSent, Established, HalfOpen, InitOffer, InitSent, Role, Secrets
-from hushwire.ike.tasks import auth, child, informational, init
+from hushwire.ike.tasks import auth, child, init
 from hushwire.ike.window import Arrival
 from hushwire.sa.association import ChildSa, Encapsulation
 from hushwire.wire.errors import WireError
@@ -109,9 +111,7 @@ def auth_response(
     turn.report(Authenticated(state.peer.name, verified.identity.text, verified.method))
     if isinstance(result, NegotiationFailedError):
         closing.fail(session, result.outcome, turn)
-        closing.say_goodbye(
-            session, state.secrets, informational.DELETE_IKE_SA, state.peer.name, turn
-        )
+        closing.delete_ike_sa(session, state.secrets, state.peer.name, turn)
         return
     _establish(session, state.secrets, verified, result, turn)
     if state.close_by is not None:
@@ -142,10 +142,17 @@ def answer_auth(session: Session, request: Request, peers: Sequence[Peer], turn:
 def _establish(
     session: Session, secrets: Secrets, verified: VerifiedPeer, made: ChildSa | None, turn: Turn
 ) -> None:
-    session.state = Established(secrets, verified, made, turn.now)
+    children, lifetimes = Children(), verified.peer.lifetimes
+    session.state = Established(secrets, verified, children, turn.now)
+    session.up_since = turn.now
+    session.rekey_at = jittered(lifetimes.ike_seconds, turn)
+    if session.role is Role.INITIATOR:
+        session.reauth_at = jittered(lifetimes.reauth_seconds, turn)
     if made is None:
         return
-    turn.install_sa(made)
+    first = new_child(lifetimes.child_seconds, made, turn)
+    first.awaits = made.await_proof
+    children.install(first, turn)
     local, remote = child.selector_texts(made)
     turn.report(
         TunnelUp(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 from hushwire.explain.outcome import DuplicateClosed, PeerReplaced
 from hushwire.ike import closing
 from hushwire.ike.connections import may_try_tcp
 from hushwire.ike.inputs import Turn
 from hushwire.ike.session import Session
 from hushwire.ike.sessions import Sessions
-from hushwire.ike.states import AuthSent, Closed, Closing, Established, InitSent, Role
+from hushwire.ike.states import AuthSent, Closed, Closing, Established, InitSent, Replaced, Role
 from hushwire.sa.association import Carrier
 
 
@@ -23,8 +25,15 @@ class Rivals:
         """Does an IKE SA with this peer stand in the way of another attempt?"""
         return any(
             session.peer_name == name
-            and not isinstance(session.state, Closed | Closing)
+            and not isinstance(session.state, Closed | Closing | Replaced)
             and (carrier is Carrier.UDP or not may_try_tcp(session.link, session.state))
+            for session in self._sessions
+        )
+
+    def under_way(self, name: str) -> bool:
+        """Is an attempt with this peer not finished yet?"""
+        return any(
+            session.peer_name == name and isinstance(session.state, InitSent | AuthSent)
             for session in self._sessions
         )
 
@@ -42,7 +51,7 @@ class Rivals:
         host that began it: the rule of RFC 7296 §2.8.1 for simultaneous rekeying.
         """
         name = new.peer_name
-        if isinstance(new.state, Established) and new.state.child is None:
+        if isinstance(new.state, Established) and not new.state.children.live:
             self._doubt(new, turn)
         for other in self._sessions:
             if other is new or other.peer_name != name:
@@ -53,13 +62,16 @@ class Rivals:
             if not isinstance(state, Established):
                 continue
             crossed = other.role is not new.role and new.created_at <= state.since
-            if crossed:
+            if crossed and not other.heir:
                 self._close_one(new, other, turn)
-            elif new.role is Role.RESPONDER and new.initial_contact:
+            elif new.role is Role.INITIATOR:
+                closing.close(other, turn, quiet=True, heir=new)
+            elif new.initial_contact:
                 turn.report(PeerReplaced(name))
                 closing.drop(other, turn)
             else:
-                closing.close(other, turn, quiet=True)
+                # §2.8.3: a reauthentication. The peer closes the old one when it is on the new one.
+                self._doubt(other, turn)
 
     def has_another(self, session: Session) -> bool:
         """Is there, or may there be already at the peer, another IKE SA with the same peer?"""
@@ -71,9 +83,9 @@ class Rivals:
             for other in self._sessions
         )
 
-    def deadline(self) -> float | None:
-        """When `timer` has something to do, None for never."""
-        return min(self._useless.values(), default=None)
+    def deadline(self) -> float:
+        """When `timer` has something to do."""
+        return min(self._useless.values(), default=math.inf)
 
     def timer(self, turn: Turn) -> None:
         """Close what the peer should have closed."""

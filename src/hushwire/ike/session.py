@@ -1,15 +1,16 @@
 """One IKE SA: the state of `states.py`, and what all who change it have in common.
 
-`opening` brings it up, `exchanges` takes the messages after that, `life` does what time brings, and
-`closing` ends it. A session never looks at other sessions; what concerns several of them is in
-`rivals`.
+`opening` brings it up, `exchanges` takes the messages after that, `life` does what time brings,
+`renewal` makes and rekeys its CHILD_SAs, `inheritance` rekeys it itself, and `closing` ends it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from typing import TYPE_CHECKING
 
-from hushwire.ike.inputs import Limits
+from hushwire.ike.inputs import Limits, Turn
+from hushwire.ike.jobs import Job
 from hushwire.ike.link import Link
 from hushwire.ike.states import (
     AuthSent,
@@ -17,50 +18,63 @@ from hushwire.ike.states import (
     Closing,
     Established,
     HalfOpen,
+    Replaced,
     Role,
     Secrets,
     State,
     peer_name,
 )
 
+if TYPE_CHECKING:
+    from hushwire.ike.sessions import Sessions
+
 
 class Session:
     """One IKE SA, from its first message to the last retransmission that it must answer.
 
-    `new_spi` gives an inbound ESP SPI that no other SA of this host uses.
+    `sessions` are all of this host, this one included.
     """
 
-    def __init__(self, link: Link, now: float, new_spi: Callable[[], int], limits: Limits) -> None:
+    def __init__(self, link: Link, now: float, sessions: Sessions) -> None:
         self.link = link
+        self.sessions = sessions
         self.created_at = now
         self.heard_at = now
         self.state: State = Closed(now)
         self.initial_contact = False
         self.redundant = False  # another IKE SA with this peer stands: the end of this one is none
         self.unconfirmed = 0  # answers to come until the peer has followed to a new connection
-        self.new_spi = new_spi
-        self.limits = limits
+
+        self.doing: Job | None = None  # our exchange under way, once the IKE SA is established
+        self.rekey_at = math.inf
+        self.reauth_at = math.inf
+        self.retry_at = -math.inf  # nothing is made or rekeyed before
+        self.failing_since: float | None = None  # the first of several TEMPORARY_FAILUREs
+        self.wants_child = False
+        self.unwanted: list[int] = []  # inbound SPIs of CHILD_SAs that the peer has, and we do not
+
+        self.up_since = math.inf  # since when the peer is authenticated
+        self.heir = False  # it came about by rekeying
+        # Both sides rekey it at once: what the peer has made, until it is known which goes on.
+        self.rival: Session | None = None
+        self.predecessor: Session | None = None  # the same, seen from the new one
 
     @property
     def role(self) -> Role:
         return self.link.role
 
     @property
+    def limits(self) -> Limits:
+        return self.sessions.limits
+
+    @property
     def peer_name(self) -> str:
         """Our name for the peer; "" while a responder does not know it, and after the end."""
         return peer_name(self.state)
 
-    def deadline(self) -> float | None:
-        """When `life.timer` has something to do, None for never."""
-        state = self.state
-        times = [self.link.window.deadline]
-        if isinstance(state, HalfOpen | Closing | Closed):
-            times.append(state.until)
-        if isinstance(state, AuthSent):
-            times.append(state.close_by)
-        if isinstance(state, Established) and not self.link.window.busy:
-            times.append(self.heard_at + state.verified.peer.liveness)
-        return min((at for at in times if at is not None), default=None)
+    def new_spi(self) -> int:
+        """An inbound ESP SPI that no other SA of this host uses."""
+        return self.sessions.free_esp_spi()
 
     def heard(self, at: float) -> None:
         """ESP from the peer arrived at `at`: it lives (§2.4)."""
@@ -69,6 +83,13 @@ class Session:
     def secrets(self) -> Secrets | None:
         """The keys of the IKE SA, while it has any."""
         state = self.state
-        if isinstance(state, AuthSent | HalfOpen | Established | Closing):
+        if isinstance(state, AuthSent | HalfOpen | Established | Replaced | Closing):
             return state.secrets
         return None
+
+    def try_again(self, turn: Turn) -> bool:
+        """After TEMPORARY_FAILURE, a little later; False when that has gone on for too long."""
+        if self.failing_since is None:
+            self.failing_since = turn.now
+        self.retry_at = turn.now + self.limits.again_seconds * (0.5 + turn.chance())
+        return turn.now - self.failing_since < self.limits.temporary_seconds

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hushwire.crypto.exchange import Rng
 from hushwire.ike.inputs import RELIABLE, Limits, Patience
+from hushwire.ike.jobs import MakeChild
 from hushwire.ike.link import Link
 from hushwire.ike.session import Session
 from hushwire.ike.states import AuthSent, Closed, Established, HalfOpen, Role
@@ -41,18 +43,35 @@ class Sessions:
         """The one whose CHILD_SA has this inbound SPI."""
         for session in self:
             state = session.state
-            made = state.child if isinstance(state, Established) else None
-            if made is not None and made.inbound_spi == inbound_spi:
+            if isinstance(state, Established) and state.children.inbound(inbound_spi):
                 return session
+        return None
+
+    def another(self, session: Session) -> Session | None:
+        """The newest other IKE SA with the same peer that is established and has CHILD_SAs."""
+        for other in reversed(self._by_spi.values()):
+            same = other is not session and other.peer_name == session.peer_name
+            if same and isinstance(other.state, Established) and other.state.children.live:
+                return other
         return None
 
     def new(self, role: Role, path: Path, now: float, own_spi: bytes | None = None) -> Session:
         spi = own_spi or self.free_ike_spi()
-        in_tcp = path.carrier is Carrier.TCP
-        link = Link(role, spi, path, RELIABLE if in_tcp else self._patience)
-        session = Session(link, now, self._free_esp_spi, self.limits)
-        self._by_spi[spi] = session
+        return self._add(Link(role, spi, path, self._patience_for(path)), now)
+
+    def successor(self, old: Session, role: Role, own_spi: bytes, now: float) -> Session:
+        """A rekeyed IKE SA, where the old one was; message IDs begin at 0 again (§2.18)."""
+        path = old.link.path
+        link = Link(role, own_spi, path, self._patience_for(path), opener=old.link.opener)
+        return self._add(link, now)
+
+    def _add(self, link: Link, now: float) -> Session:
+        session = Session(link, now, self)
+        self._by_spi[link.own_spi] = session
         return session
+
+    def _patience_for(self, path: Path) -> Patience:
+        return RELIABLE if path.carrier is Carrier.TCP else self._patience
 
     def waiting(self) -> list[Session]:
         """Those whose initiator has not proved anything yet."""
@@ -81,19 +100,31 @@ class Sessions:
             if any(spi) and spi not in self._by_spi:
                 return spi
 
-    def _free_esp_spi(self) -> int:
-        states = [session.state for session in self]
-        taken = {state.inbound_spi for state in states if isinstance(state, AuthSent)}
-        taken |= {s.child.inbound_spi for s in states if isinstance(s, Established) and s.child}
+    def free_esp_spi(self) -> int:
+        taken = {spi for session in self for spi in _inbound_spis(session)}
         while True:
             spi = int.from_bytes(self._rng(4), "big")
             if spi >= FIRST_FREE_SPI and spi not in taken:
                 return spi
 
 
+def _inbound_spis(session: Session) -> list[int]:
+    state, job = session.state, session.doing
+    spis = [job.kept.inbound_spi] if isinstance(job, MakeChild) else []
+    if isinstance(state, AuthSent):
+        spis.append(state.inbound_spi)
+    if isinstance(state, Established):
+        spis += [child.sa.inbound_spi for child in state.children]
+    return spis
+
+
 @dataclass(frozen=True, slots=True)
 class SessionView:
-    """What `status` shows of one established IKE SA. Times in the caller's seconds."""
+    """What `status` shows of one established IKE SA. Times in the caller's seconds.
+
+    `up_since`: when the peer was authenticated; rekeying changes nothing about that. `child` is the
+    CHILD_SA in use, with its times; `children` are all, old ones that drain too.
+    """
 
     peer: str
     role: Role
@@ -102,16 +133,22 @@ class SessionView:
     path: Path
     ike_suite: str
     since: float
+    up_since: float
     initiator_spi: bytes
     responder_spi: bytes
+    rekey_at: float
     child: ChildSa | None
+    child_since: float
+    child_rekey_at: float
+    children: tuple[ChildSa, ...]
 
 
 def view(session: Session) -> SessionView | None:
-    """None unless it is established."""
+    """None unless it is established and has its CHILD_SAs."""
     state = session.state
-    if not isinstance(state, Established):
+    if not isinstance(state, Established) or session.predecessor is not None:
         return None
+    child = state.children.current
     return SessionView(
         peer=session.peer_name,
         role=session.role,
@@ -120,7 +157,12 @@ def view(session: Session) -> SessionView | None:
         path=session.link.path,
         ike_suite=state.secrets.suite.name,
         since=state.since,
+        up_since=session.up_since,
         initiator_spi=session.link.initiator_spi,
         responder_spi=session.link.responder_spi,
-        child=state.child,
+        rekey_at=session.rekey_at,
+        child=child.sa if child else None,
+        child_since=child.since if child else state.since,
+        child_rekey_at=child.rekey_at if child else math.inf,
+        children=tuple(child.sa for child in state.children),
     )
