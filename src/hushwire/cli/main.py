@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from _typeshed import SupportsWrite
 
 # Every verb is a module here with add_parser(). What is heavy they import when they run.
-VERBS = ("genkey", "pubkey", "genpsk", "quick", "run", "up", "down", "status", "doctor", "lab")
+VERBS = (
+    "genkey", "pubkey", "genpsk", "quick", "run", "up", "down", "status", "rekey", "doctor", "lab",
+)  # fmt: skip
 
 _HELP = """\
 usage: hushwire VERB ...   hushwire VERB --help says more   hushwire --version
@@ -48,6 +50,7 @@ Tunnels  run      one interface, here in the foreground
          quick    one line instead of a file, the same on both hosts
          up       one in the background         down     ends it
          status   tunnels, suites, bytes, and drops by their cause
+         rekey    new keys now, and no packet lost
          doctor   what this host can and cannot do, and what mends it
 Learn    lab      alice, eve and bob on this machine, and what eve sees
 
