@@ -3,8 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 SECONDS ?= 60
 ROUNDS ?= 100
+SEEDS ?= 100000
 
-.PHONY: install demo test ordeal check fuzz pin clean
+.PHONY: install demo test sim ordeal check fuzz pin clean
 
 install:  ## .venv and the Debian packages that are missing
 	@PYTHON=$(PYTHON) tools/install
@@ -13,7 +14,11 @@ demo: install  ## two hosts, one tunnel, and what eve sees
 	@$(BIN)/hushwire lab demo
 
 test: install  ## everything, on real network namespaces
+	@tools/strongswan
 	$(BIN)/pytest -n 2 --dist loadgroup tests
+
+sim: install  ## SEEDS lives of two hosts, with loss, rekeys, deletes: in the end both agree
+	$(BIN)/python -m tests.sim.pairs --seeds $(SEEDS)
 
 ordeal: install  ## ROUNDS times killed, restarted, flapped, routed astray; eve may read nothing
 	HUSHWIRE_ORDEAL_ROUNDS=$(ROUNDS) $(BIN)/pytest -s tests/netns/test_ordeal.py
