@@ -181,6 +181,16 @@ def test_an_sa_that_awaits_proof_sends_at_once_where_there_is_no_other(world: Se
     assert spi_of_next(world) == waiting.outbound_spi
 
 
+def test_of_several_that_await_proof_the_oldest_sends(world: Setting) -> None:
+    """The peer has had it longest: a newer one may still be on its way to it."""
+    first, second = world.of_bob, pair(generation=1)[1]
+    for waiting in (first, second):
+        world.bob.engine.install(replace(waiting, await_proof=True))
+    assert spi_of_next(world) == first.outbound_spi
+    world.bob.engine.retire(first.inbound_spi)
+    assert spi_of_next(world) == second.outbound_spi
+
+
 def test_an_sa_that_is_confirmed_awaits_no_packet(world: Setting) -> None:
     engine = world.bob.engine
     waiting = replace(pair(generation=1)[1], await_proof=True)

@@ -75,6 +75,9 @@ def test_keys_are_renewed_after_so_many_packets(topology: Topology) -> None:
     after = spis(alice)
     assert after[0] == before[0]
     assert after[1] != before[1]
+    shown = topology.run("alice", ["hushwire", "status"]).stdout
+    assert re.search(r"keys +ESP \d+ s old, new ones in 5\d min", shown)
+    assert re.search(r"; IKE \d+ s old, new ones in 3 h", shown)
     for program in programs:
         interrupt(program)
 

@@ -100,10 +100,10 @@ class Storm(Network):
 
 
 def outbound(host: Host) -> ChildSa | None:
-    """As `engines.base.Engine.install` says: the newest that is proved, or else the newest."""
+    """As `engines.base.Engine.install` says: the newest that is proved, or else the oldest."""
     usable = [sa for spi, sa in host.sas.items() if spi not in host.retired]
     proved = [sa for sa in usable if sa.inbound_spi in host.proved]
-    return next(reversed(proved or usable), None)
+    return next(iter(proved[-1:] or usable), None)
 
 
 class Life:

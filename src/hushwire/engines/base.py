@@ -155,8 +155,8 @@ class Engine(Protocol):
     def install(self, sa: ChildSa) -> None:
         """Use the SA from now on: inbound for its SPI, outbound before all older that match.
 
-        One that awaits proof sends only where no other does, until a packet has come by it or
-        `confirm` says that the peer has it.
+        One that awaits proof sends only where no other does, the oldest of several first, until a
+        packet has come by it or `confirm` says that the peer has it.
 
         Raises `ValueError` when its inbound SPI is in use, or its outbound key: counting again
         from 1 under the same key would use nonces twice.

@@ -81,7 +81,12 @@ class Children:
         """The peer has sent another request: with a window of 1, it has all our responses."""
         for child in self._all:
             child.known_at = -math.inf
-            if child.awaits:
+        self.begun(turn)
+
+    def begun(self, turn: Turn) -> None:
+        """The peer is on this IKE SA, and so has the CHILD_SA that came with it."""
+        for child in self._all:
+            if child.awaits and child.known_at == -math.inf:
                 child.awaits = False
                 turn.confirm_sa(child.sa.inbound_spi)
 

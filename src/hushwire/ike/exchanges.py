@@ -80,6 +80,7 @@ def _response(
     elif isinstance(state, Established) and job is not None:
         window.answered()
         session.doing = None
+        state.children.begun(turn)
         _answered(session, state, job, payloads, turn)
         if isinstance(session.state, Established) and not window.busy:
             life.confirmed(session, session.state, turn)
@@ -200,7 +201,7 @@ def _ended_by_peer(
     else:
         heir = session.sessions.another(session) if session.redundant else None
         if heir is not None and isinstance(heir.state, Established):
-            heir.state.children.known(turn)  # that is why it deletes this one (§2.8.3)
+            heir.state.children.begun(turn)  # that is why it deletes this one (§2.8.3)
         outcome = None if session.redundant else ClosedByPeer(peer.name)
         closing.fail(session, outcome, turn, heir)
 

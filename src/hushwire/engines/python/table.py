@@ -94,8 +94,8 @@ class Table:
     def outbound(self, flow: Flow) -> Tunnel | None:
         """The newest tunnel that carries the flow and that the peer has proved to hold.
 
-        Only where none is proved, the newest that is not. Where the networks of one peer lie
-        within those of another, the longest prefix decides.
+        Only where none is proved, the oldest that is not: the peer has had it longest. Where the
+        networks of one peer lie within those of another, the longest prefix decides.
         """
         fallback = None
         for tunnel in self._longest_prefix(flow) if self._nested else self._newest_first:
@@ -104,7 +104,7 @@ class Table:
                     continue
                 if tunnel.proved:
                     return tunnel
-                fallback = fallback or tunnel
+                fallback = tunnel
         return fallback
 
     def belongs(self, tunnel: Tunnel, inner: bytes) -> bool:
