@@ -3,9 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 SECONDS ?= 60
 ROUNDS ?= 100
+SEEDS ?= 100000
 AS_ROOT := $(if $(filter-out 0,$(shell id -u)),sudo)
 
-.PHONY: install demo classroom test ordeal check check-rust fuzz pin clean
+.PHONY: install demo classroom test sim ordeal check check-rust fuzz pin clean
 
 install:  ## .venv and the Debian packages that are missing
 	@PYTHON=$(PYTHON) tools/install
@@ -17,7 +18,11 @@ classroom: install  ## how not to do it: eBPF, p = 23, XOR; eve reads, and then 
 	@$(AS_ROOT) $(BIN)/hushwire lab classroom
 
 test: install  ## everything, on real network namespaces
+	@tools/strongswan
 	$(BIN)/pytest -n 3 --dist worksteal tests
+
+sim: install  ## SEEDS lives of two hosts, with loss, rekeys, deletes: in the end both agree
+	$(BIN)/python -m tests.sim.pairs --seeds $(SEEDS)
 
 ordeal: install  ## ROUNDS times killed, restarted, flapped, routed astray; eve may read nothing
 	HUSHWIRE_ORDEAL_ROUNDS=$(ROUNDS) $(BIN)/pytest -s tests/netns/test_ordeal.py

@@ -280,6 +280,23 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             "(192.0.2.1), a name (bob.example), a mail address (bob@example.org) or key: with "
             "hexadecimal octets.",
         ),
+        (
+            "endpoint",
+            'rekey_after = "1d"\nendpoint',
+            ':7: rekey_after in [peer.bob]: "1d" is not a duration. Write "20s", "5m" or "1h".',
+        ),
+        (
+            "endpoint",
+            'rekey_bytes = "64GB"\nendpoint',
+            ':7: rekey_bytes in [peer.bob]: "64GB" is not an amount of data. '
+            'Write "500MiB", "64GiB" or "never".',
+        ),
+        (
+            "endpoint",
+            'rekey_packets = "0"\nendpoint',
+            ':7: rekey_packets in [peer.bob]: "0" is not a number of packets. '
+            'Write "1000000000" or "never".',
+        ),
         # keys and secrets
         (
             _KEY_LINE,

@@ -12,6 +12,7 @@ from hushwire.config.model import EngineChoice, Start
 from hushwire.crypto.suites import DEFAULT_ESP, DEFAULT_IKE, parse_proposal
 from hushwire.sa.association import Encap
 from hushwire.sa.identity import Identity
+from hushwire.sa.lifetimes import Lifetimes
 from hushwire.wire.registry import IdType, ProtocolId
 from tests.config.files import ALICE, ALICE_KEY, BOB, RIGHT, changed, load_text, write_keys
 
@@ -151,3 +152,18 @@ def test_one_peers_network_may_lie_within_anothers() -> None:
     bob, of_carol = load_text(f"{RIGHT}{carol}").peers
     assert bob.networks == (ip_network("10.0.1.2/32"),)
     assert of_carol.networks == (ip_network("10.0.0.0/8"),)
+
+
+def test_keys_are_renewed_each_hour_unless_told_otherwise() -> None:
+    (peer,) = load_text(RIGHT).peers
+    assert peer.lifetimes == Lifetimes(3600.0, 64 << 30, None, 4 * 3600.0, None)
+    (peer,) = load_text(
+        changed(
+            "endpoint",
+            'rekey_after = "10m"\nrekey_bytes = "500MiB"\nrekey_packets = "1000"\n'
+            'rekey_ike_after = "never"\nreauth_after = "8h"\nendpoint',
+        )
+    ).peers
+    assert peer.lifetimes == Lifetimes(600.0, 500 << 20, 1000, None, 8 * 3600.0)
+    (peer,) = load_text(changed("endpoint", 'rekey_bytes = "never"\nendpoint')).peers
+    assert peer.lifetimes.child_octets is None

@@ -181,6 +181,47 @@ def test_an_sa_that_awaits_proof_sends_at_once_where_there_is_no_other(world: Se
     assert spi_of_next(world) == waiting.outbound_spi
 
 
+def test_of_several_that_await_proof_the_oldest_sends(world: Setting) -> None:
+    """The peer has had it longest: a newer one may still be on its way to it."""
+    first, second = world.of_bob, pair(generation=1)[1]
+    for waiting in (first, second):
+        world.bob.engine.install(replace(waiting, await_proof=True))
+    assert spi_of_next(world) == first.outbound_spi
+    world.bob.engine.retire(first.inbound_spi)
+    assert spi_of_next(world) == second.outbound_spi
+
+
+def test_an_sa_that_is_confirmed_awaits_no_packet(world: Setting) -> None:
+    engine = world.bob.engine
+    waiting = replace(pair(generation=1)[1], await_proof=True)
+    engine.install(world.of_bob)
+    engine.install(waiting)
+    assert spi_of_next(world) == world.of_bob.outbound_spi
+    engine.confirm(waiting.inbound_spi)
+    assert spi_of_next(world) == waiting.outbound_spi
+    with pytest.raises(KeyError):
+        engine.confirm(4711)
+
+
+def test_an_sa_that_is_retired_still_receives_and_sends_no_more(world: Setting) -> None:
+    engine = world.bob.engine
+    old, new = world.of_bob, pair(generation=1)[1]
+    engine.install(old)
+    engine.install(replace(new, await_proof=True))
+    assert spi_of_next(world) == old.outbound_spi
+    engine.retire(old.inbound_spi)
+    assert spi_of_next(world) == new.outbound_spi
+    world.send(world.say(b"was on its way"))
+    assert world.hear() == b"was on its way"
+    assert spi_of_next(world) == new.outbound_spi
+    # Where nothing else is left, nothing leaves.
+    engine.remove(new.inbound_spi)
+    world.speak(b"to nobody")
+    world.bob.await_event(Acquire)
+    with pytest.raises(KeyError):
+        engine.retire(new.inbound_spi)
+
+
 def test_an_sa_can_move_to_another_path_and_encapsulation(world: Setting) -> None:
     world.bob.engine.install(world.of_bob)
     spi = world.of_bob.inbound_spi

@@ -14,7 +14,7 @@ from hushwire.crypto.errors import BadIcvError
 from hushwire.crypto.exchange import exchange
 from hushwire.crypto.prf import PRFS, Prf
 from hushwire.crypto.suites import EspSuite, IkeSuite
-from hushwire.ike.keys import IkeKeys, derive_child_keys, derive_ike_keys
+from hushwire.ike.keys import IkeKeys, Seed, derive_child_keys, derive_ike_keys
 from hushwire.ike.protection import Protection
 from hushwire.wire.errors import WireError
 from hushwire.wire.ike.message import Message, Payload, build_chain, build_sk_head
@@ -83,7 +83,7 @@ def test_the_keys_are_cut_in_the_order_of_section_2_14(cipher: Cipher, prf: Prf)
 @EVERY
 def test_child_keys_are_encryption_then_integrity_for_each_direction(cipher: Cipher) -> None:
     prf = PRFS[-1]
-    first, second = derive_child_keys(prf, b"SK_d", *NONCES, EspSuite(cipher, esn=False))
+    first, second = derive_child_keys(prf, b"SK_d", Seed(*NONCES), EspSuite(cipher, esn=False))
     assert len(first) == len(second) == cipher.encryption_octets + cipher.integrity_octets
     whole = prf_plus("sha256", b"SK_d", b"".join(NONCES), 2 * len(first))
     assert first + second == whole

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from hushwire.crypto.suites import EspSuite, IkeSuite, parse_proposal
-from hushwire.ike.keys import derive_child_keys, derive_ike_keys
+from hushwire.ike.keys import Seed, derive_child_keys, derive_ike_keys, derive_rekeyed_ike_keys
 from hushwire.wire.registry import ProtocolId
 
 NI, NR = bytes(range(32)), bytes(range(100, 150))
@@ -46,9 +46,34 @@ def test_ike_keys_are_cut_from_prf_plus_of_skeyseed(cipher: str, prf: str) -> No
 def test_child_keys_are_cut_from_prf_plus_of_sk_d(cipher: str, prf: str) -> None:
     ike = IkeSuite.from_transforms(parse_proposal(f"aes256gcm16-{prf}-x25519", ProtocolId.IKE))
     esp = EspSuite.from_transforms(parse_proposal(cipher, ProtocolId.ESP))
-    first, second = derive_child_keys(ike.prf, b"SK_d", NI, NR, esp)
+    first, second = derive_child_keys(ike.prf, b"SK_d", Seed(NI, NR), esp)
     assert len(first) == len(second) == CIPHERS[cipher]
     assert first + second == prf_plus(HASHES[prf], b"SK_d", NI + NR, 2 * CIPHERS[cipher])
+
+
+def test_a_key_exchange_goes_before_the_nonces_of_a_rekeyed_child_sa() -> None:
+    ike = IkeSuite.from_transforms(parse_proposal("aes256gcm16-prfsha384-x25519", ProtocolId.IKE))
+    esp = EspSuite.from_transforms(parse_proposal("aes256gcm16", ProtocolId.ESP))
+    first, second = derive_child_keys(ike.prf, b"SK_d", Seed(NI, NR, SECRET), esp)
+    assert first + second == prf_plus("sha384", b"SK_d", SECRET + NI + NR, 72)
+
+
+@pytest.mark.parametrize("old", HASHES)
+@pytest.mark.parametrize("new", HASHES)
+def test_a_rekeyed_ike_sa_has_skeyseed_from_the_old_prf_and_keys_from_the_new(
+    old: str, new: str
+) -> None:
+    """§2.18: SKEYSEED = prf(SK_d (old), g^ir (new) | Ni | Nr)."""
+    suites = [
+        IkeSuite.from_transforms(parse_proposal(f"aes256gcm16-{prf}-x25519", ProtocolId.IKE))
+        for prf in (new, old)
+    ]
+    sk_d = bytes(range(48))
+    seed = Seed(NI, NR, SECRET)
+    keys = derive_rekeyed_ike_keys(suites[0], suites[1], sk_d, seed, (SPI_I, SPI_R))
+    skeyseed = hmac.new(sk_d, SECRET + NI + NR, HASHES[old]).digest()
+    joined = keys.d + keys.ei + keys.er + keys.pi + keys.pr
+    assert joined == prf_plus(HASHES[new], skeyseed, NI + NR + SPI_I + SPI_R, len(joined))
 
 
 def test_keys_are_not_shown() -> None:

@@ -9,14 +9,25 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_network
 from itertools import count
 
 from hushwire.crypto.sign import PrivateKey
 from hushwire.crypto.suites import parse_proposal
 from hushwire.explain.outcome import Event, Failure
-from hushwire.ike.effects import Effect, InstallSa, RemoveSa, Report, Send, SetTimer
+from hushwire.ike.effects import (
+    ConfirmSa,
+    Effect,
+    InstallSa,
+    Reauthenticate,
+    RemoveSa,
+    Report,
+    RetireSa,
+    Send,
+    SetTimer,
+    UpdateSa,
+)
 from hushwire.ike.endpoint import Endpoint
 from hushwire.ike.inputs import Limits, Patience, Peer, Psk, RawKeys
 from hushwire.sa.association import Address, ChildSa, Path
@@ -70,11 +81,17 @@ def raw_keys(kind: str = "ed25519") -> tuple[dict[str, object], dict[str, object
 
 @dataclass
 class Host:
-    """One endpoint, and what its effects have come to."""
+    """One endpoint, and what its effects have come to.
+
+    `sas` are in the order of their installation; `proved` are those by which a packet has come,
+    `retired` those that send no more.
+    """
 
     name: str
     endpoint: Endpoint
     sas: dict[int, ChildSa] = field(default_factory=dict)
+    proved: set[int] = field(default_factory=set)
+    retired: set[int] = field(default_factory=set)
     events: list[Event] = field(default_factory=list)
     timer: float | None = None
 
@@ -120,9 +137,14 @@ class Network:
         self.hosts[ADDRESSES[name]] = made = Host(name, endpoint)
         return made
 
-    def connect(self, host: Host, to: str, port: int = 500) -> None:
+    def connect(self, host: Host, to: str, port: int = 500, *, again: bool = False) -> None:
         path = Path(Address(ADDRESSES[host.name], port), Address(ADDRESSES[to], port))
-        self._carry_out(host, host.endpoint.connect(to, path, self.now))
+        self._carry_out(host, host.endpoint.connect(to, path, self.now, again=again))
+
+    def rekey(self, host: Host, *, ike: bool = False) -> None:
+        """As `hushwire rekey` does, with everybody."""
+        for view in host.endpoint.sessions():
+            self._carry_out(host, host.endpoint.rekey(view.peer, self.now, ike=ike))
 
     def close(self, host: Host) -> None:
         self._carry_out(host, host.endpoint.close(self.now))
@@ -161,8 +183,21 @@ class Network:
                 case InstallSa(sa):
                     assert sa.inbound_spi not in host.sas
                     host.sas[sa.inbound_spi] = sa
+                    if not sa.await_proof:
+                        host.proved.add(sa.inbound_spi)
+                case ConfirmSa(spi):
+                    assert spi in host.sas
+                    host.proved.add(spi)
+                case RetireSa(spi):
+                    assert spi in host.sas
+                    host.retired.add(spi)
                 case RemoveSa(spi):
                     del host.sas[spi]
+                case UpdateSa(spi, path, encapsulation):
+                    assert host.sas[spi].encapsulation is encapsulation
+                    host.sas[spi] = replace(host.sas[spi], path=path)
+                case Reauthenticate(name):
+                    self.at(self.now, lambda: self.connect(host, name, again=True))
                 case SetTimer(at):
                     host.timer = at
                 case Report(event):

@@ -26,6 +26,7 @@ class Stage(IntEnum):
     UP = 4  # both Established
     CLOSING = 5  # alice Closing, bob Established
     CLOSED = 6  # both Closed, still repeating their last responses
+    REKEYING = 7  # alice has asked for another IKE SA; bob has made it, and Replaced this one
 
 
 @dataclass(frozen=True)
@@ -75,11 +76,15 @@ class Scene:
         self.network = Network(seed)
         self.alice, self.bob = pair(self.network, **changes)
         self._insider: Insider | None = None
-        self._most = min(stage, Stage.UP) if stage < Stage.CLOSED else 99
+        rekeying = stage is Stage.REKEYING
+        self._most = min(stage, Stage.UP) if stage < Stage.CLOSED else 5 if rekeying else 99
         self.network.on_send = self._gate
         self.network.connect(self.alice, "bob")
         self.network.run(0.1)
-        if stage >= Stage.CLOSING:
+        if rekeying:
+            self.network.rekey(self.alice, ike=True)
+            self.network.run(0.1)
+        elif stage >= Stage.CLOSING:
             self.network.close(self.alice)
             self.network.run(0.1)
 
@@ -120,15 +125,15 @@ class Scene:
 
 def session_of(host: Host) -> Session:
     """The first IKE SA of the host, whatever its state."""
-    return next(iter(host.endpoint._sessions.values()))
+    return next(iter(host.endpoint._sessions))
 
 
 def secrets_of(host: Host) -> Secrets | None:
-    for session in host.endpoint._sessions.values():
+    for session in host.endpoint._sessions:
         if isinstance(session.state, AuthSent | HalfOpen | Established | Closing):
             return session.state.secrets
     return None
 
 
 def state_names(host: Host) -> list[str]:
-    return [type(session.state).__name__ for session in host.endpoint._sessions.values()]
+    return [type(session.state).__name__ for session in host.endpoint._sessions]

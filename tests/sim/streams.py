@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import ip_address
 
-from hushwire.ike.effects import CloseStream, Effect, TryTcp, UpdateSa
+from hushwire.ike.effects import CloseStream, Effect, TryTcp
 from hushwire.sa.association import Address, Carrier, Path
 from tests.sim.network import ADDRESSES, Host, Network
 
@@ -59,10 +58,6 @@ class StreamNetwork(Network):
     def _carry_out(self, host: Host, effects: list[Effect]) -> None:
         for effect in effects:
             match effect:
-                case UpdateSa(spi, path, encapsulation):
-                    child = host.sas[spi]
-                    assert child.encapsulation is encapsulation
-                    host.sas[spi] = replace(child, path=path)
                 case TryTcp(name):
                     self.wants_tcp.append((host.name, name))
                 case CloseStream(path):

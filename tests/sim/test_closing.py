@@ -20,13 +20,13 @@ from tests.sim.stages import Scene, Stage, state_names
 from tests.wire import samples
 
 
-def test_another_child_sa_is_refused_and_the_tunnel_lives() -> None:
+def test_another_child_sa_for_nothing_of_ours_is_refused_and_the_tunnel_lives() -> None:
     scene = Scene(Stage.UP)
     scene.release()
     header = scene.inside.header(ExchangeType.CREATE_CHILD_SA, 0, initiator=False)
     wish = (samples.CHILD_SA, samples.NONCE, samples.TS_I, samples.TS_R)
     (answer,) = scene.tell(scene.alice, scene.inside.seal(header, wish))
-    assert scene.inside.open(answer) == (Notify(NotifyType.NO_ADDITIONAL_SAS),)
+    assert scene.inside.open(answer) == (Notify(NotifyType.TS_UNACCEPTABLE),)
     scene.network.run(5)
     assert_one_tunnel(scene.alice, scene.bob)
 

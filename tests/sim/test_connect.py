@@ -169,7 +169,7 @@ def test_whatever_happens_it_ends_in_one_tunnel_or_none(
     for host in (alice, bob):
         assert not host.sas
         assert not host.endpoint._sessions
-        assert not host.endpoint._half_open
+        assert not host.endpoint._sessions.half_open
     if not story:
         assert alice.failures
 

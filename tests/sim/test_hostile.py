@@ -79,12 +79,11 @@ def give(scene: Scene, host: Host, data: bytes) -> list[bytes]:
 
 def assert_consistent(host: Host) -> None:
     """Every SA that is installed belongs to an IKE SA whose peer was verified."""
-    children = set()
-    for session in host.endpoint._sessions.values():
+    children: set[int] = set()
+    for session in host.endpoint._sessions:
         if isinstance(session.state, Established):
             assert isinstance(session.state.verified, VerifiedPeer)
-            if session.state.child:
-                children.add(session.state.child.inbound_spi)
+            children.update(child.sa.inbound_spi for child in session.state.children)
     assert set(host.sas) == children
 
 
@@ -107,7 +106,7 @@ def test_spoiled_messages_do_no_harm_in_any_state(stage: Stage, name: str) -> No
     scene = Scene(stage)
     host = host_of(scene, name)
     waiting = isinstance(session_of(scene.alice).state, InitSent) and host is scene.alice
-    states = [session.state for session in host.endpoint._sessions.values()]
+    states = [session.state for session in host.endpoint._sessions]
     installed = dict(host.sas)
     for number, (data, _) in enumerate(Scene(Stage.CLOSED).messages):
         for datagram in spoiled(data, number):
@@ -117,7 +116,7 @@ def test_spoiled_messages_do_no_harm_in_any_state(stage: Stage, name: str) -> No
                 assert all(len(answer) <= len(datagram) for answer in answers)
     assert host.sas == installed
     if not waiting:
-        assert [s.state for s in host.endpoint._sessions.values()][: len(states)] == states
+        assert [s.state for s in host.endpoint._sessions][: len(states)] == states
     assert_consistent(host)
     assert_still_connects(scene)
 
@@ -127,7 +126,7 @@ def test_spoiled_messages_do_no_harm_in_any_state(stage: Stage, name: str) -> No
 def test_noise_does_no_harm_in_any_state(stage: Stage, name: str) -> None:
     scene = Scene(stage)
     host = host_of(scene, name)
-    state = next((session.state for session in host.endpoint._sessions.values()), None)
+    state = next((session.state for session in host.endpoint._sessions), None)
     chance = random.Random(int(stage))
     spis = scene.messages[-1][0][:16]
     for _ in range(400):
@@ -139,18 +138,18 @@ def test_noise_does_no_harm_in_any_state(stage: Stage, name: str) -> None:
         framed = head + bytes([chance.choice([0, 8, 0x20, 0x28]), 0, 0, 0, chance.randrange(4)])
         answers = give(scene, host, with_true_length(framed + bytes(4) + noise))
         assert all(len(answer) <= 32 + len(noise) for answer in answers)
-    assert next((s.state for s in host.endpoint._sessions.values()), None) is state
+    assert next((s.state for s in host.endpoint._sessions), None) is state
 
 
 @pytest.mark.parametrize("stage", Stage)
 def test_messages_of_an_older_connection_change_nothing(stage: Stage) -> None:
     scene = Scene(stage)
     older = Scene(Stage.CLOSED, seed=1).messages
-    states = [session_of(scene.alice).state, *map(type, scene.bob.endpoint._sessions.values())]
+    states = [session_of(scene.alice).state, *map(type, scene.bob.endpoint._sessions)]
     for data, _ in older * 2:
         for host in (scene.alice, scene.bob):
             give(scene, host, data)
-    after = [session_of(scene.alice).state, *map(type, scene.bob.endpoint._sessions.values())]
+    after = [session_of(scene.alice).state, *map(type, scene.bob.endpoint._sessions)]
     assert after[: len(states)] == states
     # All that remains is a half-open one for the request that anybody can send again.
     assert state_names(scene.bob)[len(states) - 1 :] == ["HalfOpen"]
@@ -174,7 +173,7 @@ def test_what_must_be_encrypted_does_nothing_in_clear(stage: Stage) -> None:
     scene = Scene(stage)
     spis = scene.messages[-1][0][:16]
     for host in (scene.alice, scene.bob):
-        states = [session.state for session in host.endpoint._sessions.values()]
+        states = [session.state for session in host.endpoint._sessions]
         for exchange in (AUTH, CREATE, INFO):
             for response in (False, True):
                 for message_id in range(4):
@@ -184,7 +183,7 @@ def test_what_must_be_encrypted_does_nothing_in_clear(stage: Stage) -> None:
                     )  # fmt: skip
                     for chain in (*samples.CHAINS, (Notify(NotifyType.AUTHENTICATION_FAILED),)):
                         assert not give(scene, host, build_plain(header, chain))
-        assert [session.state for session in host.endpoint._sessions.values()] == states
+        assert [session.state for session in host.endpoint._sessions] == states
 
 
 def test_encrypted_payloads_where_they_do_not_belong_are_malformed() -> None:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from ipaddress import ip_network
 
 import pytest
 
 from hushwire.ike.effects import Send
+from hushwire.ike.proposal import offer
+from hushwire.sa.selectors import from_network
 from hushwire.wire.ike.header import Header
 from hushwire.wire.ike.message import Payload
 from hushwire.wire.ike.payloads.delete import Delete
+from hushwire.wire.ike.payloads.ke import KeyExchangePayload
 from hushwire.wire.ike.payloads.notify import Notify
-from hushwire.wire.registry import ExchangeType, NotifyType, ProtocolId
-from tests.sim.network import Host
+from hushwire.wire.ike.payloads.ts import TsInitiator, TsResponder
+from hushwire.wire.registry import ExchangeType, KeyExchangeId, NotifyType, ProtocolId
+from tests.sim.network import ESP, IKE, NETWORKS, Host, esp, ike
 from tests.sim.stages import Scene, Stage, session_of
 from tests.wire import samples
 
@@ -23,6 +28,10 @@ AUTH, CREATE, INFO = (
 )
 REQUEST, RESPONSE = False, True
 
+IKE_WISH = offer(ike(*IKE), ProtocolId.IKE, b"new IKE!")  # type: ignore[arg-type]
+IKE_KEY = KeyExchangePayload(KeyExchangeId.X25519, bytes([9]) + bytes(31))
+LOCAL, REMOTE = ((from_network(ip_network(NETWORKS[name])),) for name in ("alice", "bob"))
+
 # The states, in the columns of the table: when, and whose.
 STATES: dict[str, tuple[Stage, str]] = {
     "InitSent": (Stage.ANSWERED, "alice"),
@@ -31,6 +40,7 @@ STATES: dict[str, tuple[Stage, str]] = {
     "Established": (Stage.UP, "bob"),
     "Closing": (Stage.CLOSING, "alice"),
     "Closed": (Stage.CLOSED, "bob"),
+    "Replaced": (Stage.REKEYING, "bob"),
 }
 
 
@@ -72,6 +82,20 @@ def delete_child(scene: Scene, host: Host) -> bytes:
     return sealed(INFO, REQUEST, Delete(ProtocolId.ESP, (spi,)))(scene, host)
 
 
+def rekeying(spi: bytes) -> tuple[Payload, ...]:
+    """The payloads of a request to rekey the CHILD_SA that its sender receives by this SPI."""
+    old = Notify(NotifyType.REKEY_SA, protocol=ProtocolId.ESP, spi=spi)
+    wish = offer(esp(*ESP), ProtocolId.ESP, b"new!")  # type: ignore[arg-type]
+    ends = TsInitiator(LOCAL), TsResponder(REMOTE)
+    return old, wish, samples.NONCE, *ends
+
+
+def rekey_child(scene: Scene, host: Host) -> bytes:
+    made = [sa for other in (scene.alice, scene.bob) if other is not host for sa in other.sas]
+    spi = made[0].to_bytes(4, "big") if made else b"none"
+    return sealed(CREATE, REQUEST, *rekeying(spi))(scene, host)
+
+
 def critical(response: bool) -> Callable[[Scene, Host], bytes]:
     """A payload of the unknown type 200 with the critical bit, inside SK."""
     return lambda scene, host: scene.inside.seal_chain(
@@ -81,7 +105,7 @@ def critical(response: bool) -> Callable[[Scene, Host], bytes]:
 
 # A cell: what is counted as dropped and whether something is answered, then the state afterwards.
 # "=" is the same state, "-" neither dropped nor answered. The columns are STATES.
-Cells = tuple[str, str, str, str, str, str]
+Cells = tuple[str, str, str, str, str, str, str]
 MESSAGES: dict[str, tuple[Callable[[Scene, Host], bytes], Cells]] = {
     "the IKE_SA_INIT request again": (
         said(0),  # in alice's states it is her own, reflected
@@ -91,6 +115,7 @@ MESSAGES: dict[str, tuple[Callable[[Scene, Host], bytes], Cells]] = {
             "answers =",
             "outside_window =",
             "unexpected =",
+            "outside_window =",
             "outside_window =",
         ),
     ),
@@ -103,6 +128,7 @@ MESSAGES: dict[str, tuple[Callable[[Scene, Host], bytes], Cells]] = {
             "unknown_spi =",
             "unexpected =",
             "unknown_spi =",
+            "unknown_spi =",
         ),
     ),
     "the IKE_AUTH request": (
@@ -113,6 +139,7 @@ MESSAGES: dict[str, tuple[Callable[[Scene, Host], bytes], Cells]] = {
             "answers Established",
             "answers =",  # the same octets: repeated
             "malformed+answers =",
+            "outside_window =",
             "outside_window =",
         ),
     ),
@@ -125,6 +152,7 @@ MESSAGES: dict[str, tuple[Callable[[Scene, Host], bytes], Cells]] = {
             "outside_window =",
             "malformed Closed",  # it came from the peer, which is what was waited for
             "outside_window =",
+            "outside_window =",
         ),
     ),
     "a CREATE_CHILD_SA request": (
@@ -133,9 +161,46 @@ MESSAGES: dict[str, tuple[Callable[[Scene, Host], bytes], Cells]] = {
             "unexpected =",
             "unexpected =",
             "unexpected =",
-            "answers =",  # NO_ADDITIONAL_SAS
+            "answers =",  # TS_UNACCEPTABLE
             "answers =",
             "unexpected =",
+            "answers =",
+        ),
+    ),
+    "a request to rekey the CHILD_SA": (
+        rekey_child,
+        (
+            "unexpected =",
+            "unexpected =",
+            "unexpected =",
+            "answers =",
+            "answers =",
+            "unexpected =",
+            "answers =",
+        ),
+    ),
+    "a request to rekey a CHILD_SA that is not there": (
+        sealed(CREATE, REQUEST, *rekeying(b"none")),
+        (
+            "unexpected =",
+            "unexpected =",
+            "unexpected =",
+            "answers =",
+            "answers =",
+            "unexpected =",
+            "answers =",
+        ),
+    ),
+    "a request to rekey the IKE SA": (
+        sealed(CREATE, REQUEST, IKE_WISH, samples.NONCE, IKE_KEY),
+        (
+            "unexpected =",
+            "unexpected =",
+            "unexpected =",
+            "answers Replaced",
+            "answers =",
+            "unexpected =",
+            "answers =",
         ),
     ),
     "a CREATE_CHILD_SA request without SA and Nonce": (
@@ -147,6 +212,7 @@ MESSAGES: dict[str, tuple[Callable[[Scene, Host], bytes], Cells]] = {
             "malformed+answers Closed",
             "malformed+answers =",
             "unexpected =",
+            "malformed+answers =",
         ),
     ),
     "a CREATE_CHILD_SA response": (
@@ -158,11 +224,20 @@ MESSAGES: dict[str, tuple[Callable[[Scene, Host], bytes], Cells]] = {
             "outside_window =",
             "unexpected =",
             "outside_window =",
+            "outside_window =",
         ),
     ),
     "an empty INFORMATIONAL request": (
         sealed(INFO, REQUEST),
-        ("unexpected =", "unexpected =", "unexpected =", "answers =", "answers =", "unexpected ="),
+        (
+            "unexpected =",
+            "unexpected =",
+            "unexpected =",
+            "answers =",
+            "answers =",
+            "unexpected =",
+            "answers =",
+        ),
     ),
     "an empty INFORMATIONAL response": (
         sealed(INFO, RESPONSE),
@@ -172,6 +247,7 @@ MESSAGES: dict[str, tuple[Callable[[Scene, Host], bytes], Cells]] = {
             "outside_window =",
             "outside_window =",
             "- Closed",
+            "outside_window =",
             "outside_window =",
         ),
     ),
@@ -184,6 +260,7 @@ MESSAGES: dict[str, tuple[Callable[[Scene, Host], bytes], Cells]] = {
             "answers Closed",
             "answers Closed",
             "unexpected =",
+            "answers Closed",
         ),
     ),
     "Delete of the CHILD_SA": (
@@ -195,11 +272,20 @@ MESSAGES: dict[str, tuple[Callable[[Scene, Host], bytes], Cells]] = {
             "answers Closing",
             "answers =",
             "unexpected =",
+            "answers =",
         ),
     ),
     "Delete of another CHILD_SA": (
         sealed(INFO, REQUEST, Delete(ProtocolId.ESP, (b"none",))),
-        ("unexpected =", "unexpected =", "unexpected =", "answers =", "answers =", "unexpected ="),
+        (
+            "unexpected =",
+            "unexpected =",
+            "unexpected =",
+            "answers =",
+            "answers =",
+            "unexpected =",
+            "answers =",
+        ),
     ),
     "AUTHENTICATION_FAILED told late": (
         sealed(INFO, REQUEST, Notify(NotifyType.AUTHENTICATION_FAILED)),
@@ -210,15 +296,32 @@ MESSAGES: dict[str, tuple[Callable[[Scene, Host], bytes], Cells]] = {
             "answers Closed",
             "answers Closed",
             "unexpected =",
+            "answers Closed",
         ),
     ),
     "INVALID_SELECTORS, about one packet": (
         sealed(INFO, REQUEST, Notify(NotifyType.INVALID_SELECTORS)),
-        ("unexpected =", "unexpected =", "unexpected =", "answers =", "answers =", "unexpected ="),
+        (
+            "unexpected =",
+            "unexpected =",
+            "unexpected =",
+            "answers =",
+            "answers =",
+            "unexpected =",
+            "answers =",
+        ),
     ),
     "an unknown error": (
         sealed(INFO, REQUEST, Notify(8000)),
-        ("unexpected =", "unexpected =", "unexpected =", "answers =", "answers =", "unexpected ="),
+        (
+            "unexpected =",
+            "unexpected =",
+            "unexpected =",
+            "answers =",
+            "answers =",
+            "unexpected =",
+            "answers =",
+        ),
     ),
     "a critical payload in a request": (
         critical(REQUEST),
@@ -229,6 +332,7 @@ MESSAGES: dict[str, tuple[Callable[[Scene, Host], bytes], Cells]] = {
             "malformed+answers =",  # §2.5: the message is rejected, the IKE SA stands
             "malformed+answers =",
             "unexpected =",
+            "malformed+answers =",
         ),
     ),
     "a critical payload in a response": (
@@ -239,6 +343,7 @@ MESSAGES: dict[str, tuple[Callable[[Scene, Host], bytes], Cells]] = {
             "outside_window =",
             "outside_window =",
             "malformed Closed",
+            "outside_window =",
             "outside_window =",
         ),
     ),

@@ -47,11 +47,13 @@ def test_half_open_sessions_are_bounded_and_expire() -> None:
         stranger = number.to_bytes(8, "big") + request[8:]
         answers += sum(isinstance(e, Send) for e in network.deliver(bob, stranger, path))
     endpoint = bob.endpoint
-    assert answers == len(endpoint._sessions) == len(endpoint._half_open) == limits.half_open
+    assert (
+        answers == len(endpoint._sessions) == len(endpoint._sessions.half_open) == limits.half_open
+    )
     assert endpoint.drops[IkeDrop.TOO_MANY_HALF_OPEN] == 80
     network.run(limits.half_open_seconds)
     assert not endpoint._sessions
-    assert not endpoint._half_open
+    assert not endpoint._sessions.half_open
     assert bob.timer is None
     alice = network.host("alice", peer("alice", "bob"))
     network.connect(alice, "bob")
@@ -73,8 +75,8 @@ def test_many_connections_leave_nothing_behind() -> None:
     network.close(alice)
     network.run(120)
     assert not bob.endpoint._sessions
-    assert not bob.endpoint._half_open
-    assert not bob.endpoint._useless
+    assert not bob.endpoint._sessions.half_open
+    assert not bob.endpoint._rivals._useless
     assert not bob.sas
 
 
@@ -178,7 +180,7 @@ def test_a_retransmitted_request_gets_the_same_octets_back_and_changes_nothing(
 def test_nobody_ever_answers_a_response(stage: Stage) -> None:
     scene = Scene(stage)
     # In InitSent her next request follows from a response: that is no answer to it.
-    waiting = stage in (Stage.ASKED, Stage.ANSWERED)
+    waiting = stage in (Stage.ASKED, Stage.ANSWERED, Stage.REKEYING)
     for data, _ in Scene(Stage.CLOSED).messages + scene.messages:
         for flags in (0x20, 0x28):
             response = data[:19] + bytes([flags]) + data[20:]

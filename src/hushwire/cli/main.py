@@ -28,6 +28,7 @@ VERBS = (
     "up",
     "down",
     "status",
+    "rekey",
     "doctor",
     "lab",
     "classroom",
@@ -60,6 +61,7 @@ Tunnels  run      one interface, here in the foreground
          quick    one line instead of a file, the same on both hosts
          up       one in the background         down     ends it
          status   tunnels, suites, bytes, and drops by their cause
+         rekey    new keys now, and no packet lost
          doctor   what this host can and cannot do, and what mends it
 Learn    lab      alice, eve and bob on this machine, and what eve sees
          classroom  eBPF, Diffie-Hellman with p = 23, and XOR: a lesson

@@ -134,8 +134,16 @@ def _peer(peer: dict[str, Any]) -> list[str]:
             ("in", f"{_bytes(peer['bytes_in'])}, {peer['packets_in']} packets, {heard}"),
             ("out", f"{_bytes(peer['bytes_out'])}, {peer['packets_out']} packets"),
         ]
+    if "esp_age" in peer:
+        rows.append(("keys", f"{_keys('ESP', peer, 'esp_')}; {_keys('IKE', peer, 'ike_')}"))
     head = f"  {peer['name']}: up for {_duration(peer['age'])}"
     return [head, *(f"    {label:9}{text}" for label, text in rows)]
+
+
+def _keys(what: str, peer: dict[str, Any], prefix: str) -> str:
+    rekey = peer[f"{prefix}rekey_in"]
+    following = "no others planned" if rekey is None else f"new ones in {_duration(max(rekey, 0))}"
+    return f"{what} {_duration(peer[f'{prefix}age'])} old, {following}"
 
 
 def _drops(facts: dict[str, Any]) -> list[str]:

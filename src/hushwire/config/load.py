@@ -12,6 +12,8 @@ from hushwire.config import keys, values
 from hushwire.config.between import check_peers
 from hushwire.config.errors import BadValueError, ConfigError
 from hushwire.config.hosts import transport_hosts
+from hushwire.config.lifetimes import KEYS as LIFETIME_KEYS
+from hushwire.config.lifetimes import lifetimes
 from hushwire.config.lines import Lines
 from hushwire.config.model import (
     Config,
@@ -62,8 +64,9 @@ PEER_KEYS = {
     "keepalive": '"20s"',
     "copy_dscp": "true",
     "tcp_port": "4500",
+    **LIFETIME_KEYS,
 }
-_LATER_KEYS = frozenset({"ca_file", "rekey_after", "rekey_bytes"})
+_LATER_KEYS = frozenset({"ca_file"})
 
 
 def find(name_or_path: str) -> Path:
@@ -235,6 +238,7 @@ def _peer(table: Table, interface: InterfaceConfig) -> PeerConfig:
         keepalive=table.parse("keepalive", values.duration) or _DEFAULT_SECONDS,
         copy_dscp=table.switch("copy_dscp", False),
         tcp_port=table.port("tcp_port", TCP_PORT),
+        lifetimes=lifetimes(table),
     )
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from hushwire.crypto.sign import PrivateKey, PublicKey
 from hushwire.sa.association import Encap, Mode
 from hushwire.sa.identity import Identity
+from hushwire.sa.lifetimes import Lifetimes
 from hushwire.wire.ike.payloads.sa import Transform
 
 IpAddress = IPv4Address | IPv6Address
@@ -98,6 +99,7 @@ class PeerConfig:
     keepalive: float
     tcp_port: int
     copy_dscp: bool = False
+    lifetimes: Lifetimes = field(default_factory=Lifetimes)
 
 
 @dataclass(frozen=True, slots=True)

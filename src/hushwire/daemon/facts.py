@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from hushwire.config.model import Config, PeerConfig, Start
 from hushwire.engines.base import Counters, SaCounters
 from hushwire.ike.endpoint import Endpoint, SessionView
@@ -58,7 +60,10 @@ def _peer_facts(
         "remote_endpoint": _address(view.path.remote),
         "ike_suite": view.ike_suite,
         "ike_spi": f"{view.initiator_spi.hex()}_{view.responder_spi.hex()}",
-        "age": round(now - view.since, 1),
+        "age": round(now - view.up_since, 1),
+        "ike_age": round(now - view.since, 1),
+        "ike_rekey_in": _in(view.rekey_at, now),
+        "child_sas": len(view.children),
     }
     if view.child is None:
         return facts
@@ -67,6 +72,8 @@ def _peer_facts(
         "esp_suite": view.child.suite.name,
         "encapsulation": view.child.encapsulation.value,
         "mode": view.child.mode.value,
+        "esp_age": round(now - view.child_since, 1),
+        "esp_rekey_in": _in(view.child_rekey_at, now),
         "spi_in": f"0x{view.child.inbound_spi:08x}",
         "spi_out": f"0x{view.child.outbound_spi:08x}",
         "local": list(local),
@@ -84,6 +91,10 @@ def _traffic(used: SaCounters, now: float) -> Facts:
         "bytes_out": used.bytes_out,
         "last_in": None if used.last_in is None else round(now - used.last_in, 1),
     }
+
+
+def _in(at: float, now: float) -> float | None:
+    return None if math.isinf(at) else round(at - now, 1)
 
 
 def _address(address: tuple[object, int]) -> str:

@@ -31,6 +31,7 @@ def ike_peer(config: PeerConfig, private_key: PrivateKey | None, address: IpAddr
         encap=config.encap,
         liveness=config.dpd,
         mode=config.mode,
+        lifetimes=config.lifetimes,
     )
 
 

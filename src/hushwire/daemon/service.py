@@ -24,6 +24,7 @@ from hushwire.daemon.hosts import HostRoutes, with_real_addresses
 from hushwire.daemon.journal import Journal
 from hushwire.daemon.pathmtu import PathMtus
 from hushwire.daemon.peers import destination, ike_peer, longest_prefix, resolve
+from hushwire.daemon.renewal import Renewal
 from hushwire.daemon.sockets import IKE_PORT, Sockets
 from hushwire.daemon.startup import Startup
 from hushwire.daemon.streams import Streams
@@ -34,6 +35,7 @@ from hushwire.engines.base import (
     IkeDatagram,
     Interface,
     PathMoved,
+    SequenceNearEnd,
     StreamClosed,
 )
 from hushwire.engines.python.engine import PythonEngine
@@ -49,10 +51,13 @@ from hushwire.explain.outcome import (
 )
 from hushwire.ike.effects import (
     CloseStream,
+    ConfirmSa,
     Effect,
     InstallSa,
+    Reauthenticate,
     RemoveSa,
     Report,
+    RetireSa,
     Send,
     SetTimer,
     TryTcp,
@@ -101,6 +106,7 @@ class Service:
         self._hosts: HostRoutes
         self._paths: PathMtus
         self._streams: Streams
+        self._renewal: Renewal
 
     async def run(self) -> Failure | None:
         """Until SIGINT, SIGTERM or `stop`. With `once`: the failure that ended it, if one did.
@@ -113,7 +119,13 @@ class Service:
         self._loop.set_exception_handler(self._our_mistake)
         control = ControlServer(
             self._config.interface.name,
-            {"status": self.status, "startup": self._startup.facts, "stop": self._stop_by_control},
+            {
+                "status": self.status,
+                "startup": self._startup.facts,
+                "stop": self._stop_by_control,
+                "rekey": lambda: self._renewal.rekey(ike=False),
+                "rekey-ike": lambda: self._renewal.rekey(ike=True),
+            },
         )
         control.claim()
         asked = False
@@ -211,6 +223,8 @@ class Service:
             self._engine, self._endpoint, self._carry_out, self._journal, config.interface.underlay
         )
         opened.callback(self._streams.close)
+        self._renewal = Renewal(config.peers, self._engine, self._endpoint, self._carry_out)
+        opened.callback(self._renewal.close)
         self._streams.listen(self._sockets.listeners)
         for sock in self._sockets.ike:
             self._loop.add_reader(sock, self._readable, sock)
@@ -271,9 +285,10 @@ class Service:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _connect(self, peer: PeerConfig, seconds: float) -> None:
+    async def _connect(self, peer: PeerConfig, seconds: float, *, again: bool = False) -> None:
         await asyncio.sleep(seconds)
-        if peer.endpoint is None or self._stopping.is_set() or self._endpoint.busy(peer.name):
+        busy = not again and self._endpoint.busy(peer.name)
+        if peer.endpoint is None or self._stopping.is_set() or busy:
             return
         try:
             remote = await resolve(peer.endpoint)
@@ -281,6 +296,8 @@ class Service:
         except (OSError, SystemFailureError) as error:
             self._journal.say(f"{peer.name}: {peer.endpoint} cannot be reached now: {error}")
             self._startup.failed(peer.name, Cause.NOT_REACHED)
+            if again:
+                return  # the tunnel is there, and asks again
             if self._once:
                 self._broken = SystemFailureError(
                     f"peer {peer.name}", str(error), "Is the network up, and the endpoint right?"
@@ -291,14 +308,16 @@ class Service:
             return
         self._endpoint.set_peer(ike_peer(peer, self._config.interface.private_key, remote))
         if peer.encap is Encap.TCP:
-            if failure := await self._connect_in_tcp(peer, remote):
+            if failure := await self._connect_in_tcp(peer, remote, again=again):
                 self._reported(failure)
             return
         path = Path(Address(local, IKE_PORT), Address(remote, IKE_PORT))
         self._journal.event(Connecting(peer.name, str(remote)))
-        self._carry_out(self._endpoint.connect(peer.name, path, self._loop.time()))
+        self._carry_out(self._endpoint.connect(peer.name, path, self._loop.time(), again=again))
 
-    async def _connect_in_tcp(self, peer: PeerConfig, remote: IpAddress) -> NoConnection | None:
+    async def _connect_in_tcp(
+        self, peer: PeerConfig, remote: IpAddress, *, again: bool = False
+    ) -> NoConnection | None:
         """RFC 9329 §6.1: a connection first, then IKE_SA_INIT in it."""
         if peer.name in self._tcp_attempts:
             return None
@@ -311,7 +330,7 @@ class Service:
             return NoConnection(peer.name, str(remote), peer.tcp_port, reason)
         finally:
             self._tcp_attempts.discard(peer.name)
-        self._carry_out(self._endpoint.connect(peer.name, path, self._loop.time()))
+        self._carry_out(self._endpoint.connect(peer.name, path, self._loop.time(), again=again))
         return None
 
     async def _try_tcp(self, peer: PeerConfig) -> None:
@@ -362,6 +381,9 @@ class Service:
                 self._ike(event.data, event.path)
             elif isinstance(event, Acquire):
                 self._wanted(destination(event.flow))
+            elif isinstance(event, SequenceNearEnd):
+                now = self._loop.time()
+                self._carry_out(self._endpoint.near_end(event.inbound_spi, now))
             elif isinstance(event, PathMoved):
                 now = self._loop.time()
                 self._carry_out(self._endpoint.moved(event.inbound_spi, event.path, now))
@@ -395,6 +417,12 @@ class Service:
                     self._engine.install(child)
                     self._paths.installed(child)
                     self._follow(child)
+                case ConfirmSa(spi):
+                    self._engine.confirm(spi)
+                case RetireSa(spi):
+                    self._engine.retire(spi)
+                case Reauthenticate(peer):
+                    self._spawn(self._connect(self._peers[peer], 0.0, again=True))
                 case RemoveSa(spi):
                     self._paths.removed(spi)
                     self._engine.remove(spi)
@@ -438,7 +466,10 @@ class Service:
             self._send_errors.pop(remote, None)
 
     def _reported(self, event: Event) -> None:
-        other_goes_on = isinstance(event, PeerSilent) and self._endpoint.busy(event.peer)
+        # Of two attempts, in UDP and in TCP, one has ended; or one to replace a tunnel that is up.
+        other_goes_on = self._endpoint.busy(event.peer) and (
+            isinstance(event, PeerSilent) or self._endpoint.connected(event.peer)
+        )
         if isinstance(event, PeerSilent):
             event = replace(event, tcp=self._tcp_failures.pop(event.peer, ""))
         self._journal.event(event)
@@ -451,7 +482,7 @@ class Service:
             self._startup.up(event.peer)
         elif isinstance(event, Failure) and not self._stopping.is_set():
             if other_goes_on:
-                return  # of two attempts, in UDP and in TCP, only one has ended
+                return
             self._startup.failed(event.peer, event.cause)
             if self._once:
                 self._ended_by = event

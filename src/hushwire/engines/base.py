@@ -155,6 +155,9 @@ class Engine(Protocol):
     def install(self, sa: ChildSa) -> None:
         """Use the SA from now on: inbound for its SPI, outbound before all older that match.
 
+        One that awaits proof sends only where no other does, the oldest of several first, until a
+        packet has come by it or `confirm` says that the peer has it.
+
         Raises `ValueError` when its inbound SPI is in use, or its outbound key: counting again
         from 1 under the same key would use nonces twice.
         """
@@ -169,6 +172,18 @@ class Engine(Protocol):
         fragments, and TCP learns of it (MSS). Outer IPv6 packets larger than `whole` are fragmented
         here. Until this is called, everything fits; it is called again after `update`. Raises
         `KeyError` for an SA that is not here.
+        """
+
+    def confirm(self, inbound_spi: int) -> None:
+        """The peer has shown, by IKE, that it holds this SA: it awaits no proof any more.
+
+        Raises `KeyError` for an SA that is not here.
+        """
+
+    def retire(self, inbound_spi: int) -> None:
+        """Send nothing on it any more, and still receive: the peer has deleted it, or will.
+
+        Raises `KeyError` for an SA that is not here.
         """
 
     def remove(self, inbound_spi: int) -> None:

@@ -74,6 +74,25 @@ class TunnelUp(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Rekeyed(Event):
+    """New keys for `what`: "CHILD_SA" or "IKE SA". `initiator`: this side began."""
+
+    what: str
+    suite: str
+    initiator: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RekeyFailed(Event):
+    """No new keys for `what`; the old ones go on. Next attempt in `seconds`, 0: the peer's."""
+
+    what: str
+    why: str
+    seconds: float
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DuplicateClosed(Event):
     """Both hosts started at once; one of the two IKE SAs is closed (RFC 7296 §2.8 by analogy)."""
 

@@ -48,6 +48,27 @@ def _(event: o.TunnelUp) -> str:
 
 
 @tell.register
+def _(event: o.Rekeyed) -> str:
+    by = "" if event.initiator else ", as the peer wished"
+    return f"{event.peer}: new keys for the {event.what}{by}, {event.suite}."
+
+
+@tell.register
+def _(event: o.RekeyFailed) -> str:
+    reason = f" {tell(event.failure)}" if event.failure else ""
+    if not event.seconds:
+        return (
+            f"{event.peer}: the peer wanted new keys for the {event.what}, and was refused "
+            f"({event.why}).{reason}"
+        )
+    return (
+        f"{event.peer}: no new keys for the {event.what} ({event.why}).{reason} Making a new "
+        f"tunnel in place of this one, or trying again in {event.seconds:.0f} seconds; until then "
+        "the old keys do."
+    )
+
+
+@tell.register
 def _(event: o.DuplicateClosed) -> str:
     return f"{event.peer}: both sides began at once; one of the two tunnels is closed again."
 

@@ -1,38 +1,37 @@
-"""An IKE SA inside TCP and the connections it goes through, one after the other (RFC 9329 §6.1).
+"""The paths that an IKE SA goes through, one after the other.
 
-The initiator of the first IKE SA opens them, also when one is lost; the responder follows. There
-is no rekeying yet that could turn the two round.
+TCP connections (RFC 9329 §6.1): who began the first IKE SA opens them, also when one is lost; the
+other follows. Addresses and ports of a NAT, when it gives the peer others (RFC 7296 §2.23).
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hushwire.ike.inputs import Turn
 from hushwire.ike.link import Link
-from hushwire.ike.states import Established, InitSent, Role, State
+from hushwire.ike.states import Established, InitSent, Replaced, State
 from hushwire.sa.association import Carrier, Encap, Path
 
 
-def follow(link: Link, state: State, path: Path, turn: Turn) -> State:
-    """A genuine message, no repetition, came by `path`: a responder sends there from now on."""
-    other_connection = path != link.path and path.carrier is link.path.carrier is Carrier.TCP
-    if link.role is Role.RESPONDER and other_connection:
-        return move(link, state, path, turn)
-    return state
+def follow(link: Link, state: State, path: Path, turn: Turn) -> None:
+    """A genuine message, no repetition, came by `path`: send there from now on, if it is right."""
+    if path == link.path or path.carrier is not link.path.carrier:
+        return
+    if path.carrier is Carrier.TCP:
+        if not link.opener:
+            move(link, state, path, turn)
+    elif isinstance(state, Established | Replaced) and state.secrets.nat.peer_is_behind:
+        # §2.23: whoever is not behind a NAT follows the one that is.
+        move(link, state, path, turn)
 
 
-def move(link: Link, state: State, path: Path, turn: Turn) -> State:
-    """Go on by another connection, the CHILD_SA too."""
+def move(link: Link, state: State, path: Path, turn: Turn) -> None:
+    """Go on by another path, the CHILD_SAs too."""
     link.path = path
-    if isinstance(state, Established) and state.child is not None:
-        child = replace(state.child, path=path)
-        state = replace(state, child=child)
-        turn.update_sa(child)
+    if isinstance(state, Established):
+        state.children.moved(path, turn)
     request = link.window.in_flight
     if request is not None:
-        turn.send(request, path)  # §6.2: it may have been lost with the connection before
-    return state
+        turn.send(request, path)  # it may have been lost on the path before (RFC 9329 §6.2)
 
 
 def may_try_tcp(link: Link, state: State) -> bool:

@@ -34,6 +34,20 @@ class RemoveSa:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfirmSa:
+    """The peer holds the CHILD_SA with this inbound SPI: there is no more proof to wait for."""
+
+    inbound_spi: int
+
+
+@dataclass(frozen=True, slots=True)
+class RetireSa:
+    """The CHILD_SA with this inbound SPI sends no more; what is on its way still arrives."""
+
+    inbound_spi: int
+
+
+@dataclass(frozen=True, slots=True)
 class UpdateSa:
     """From now on the CHILD_SA with this inbound SPI sends on another path."""
 
@@ -45,6 +59,13 @@ class UpdateSa:
 @dataclass(frozen=True, slots=True)
 class TryTcp:
     """UDP gets no answer from this peer: try a TCP connection as well (RFC 9329 §5.1)."""
+
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reauthenticate:
+    """Connect to this peer once more, with `again`: the new IKE SA takes the place of this one."""
 
     peer: str
 
@@ -70,4 +91,16 @@ class Report:
     event: Event
 
 
-Effect = Send | InstallSa | RemoveSa | UpdateSa | TryTcp | CloseStream | SetTimer | Report
+Effect = (
+    Send
+    | InstallSa
+    | ConfirmSa
+    | RetireSa
+    | RemoveSa
+    | UpdateSa
+    | TryTcp
+    | Reauthenticate
+    | CloseStream
+    | SetTimer
+    | Report
+)

@@ -10,16 +10,20 @@ from hushwire.crypto.sign import PrivateKey, PublicKey
 from hushwire.explain.outcome import Event
 from hushwire.ike.effects import (
     CloseStream,
+    ConfirmSa,
     Effect,
     InstallSa,
+    Reauthenticate,
     RemoveSa,
     Report,
+    RetireSa,
     Send,
     TryTcp,
     UpdateSa,
 )
 from hushwire.sa.association import Carrier, ChildSa, Encap, Mode, Path
 from hushwire.sa.identity import Identity
+from hushwire.sa.lifetimes import Lifetimes
 from hushwire.wire.ike.header import Header
 from hushwire.wire.ike.message import Message
 from hushwire.wire.ike.payloads.sa import Transform
@@ -63,6 +67,7 @@ class Peer:
     liveness: float = 20.0
     replay_window: int = 1024
     mode: Mode = Mode.TUNNEL
+    lifetimes: Lifetimes = field(default_factory=Lifetimes)
 
     def own_id(self, path: Path) -> Identity:
         """What we say that we are, on this path."""
@@ -104,7 +109,12 @@ class Limits:
     """How much strangers may cost (RFC 7296 §2.6, RFC 8019 §4). Times in seconds.
 
     `useless_seconds`: how long the peer has to close an IKE SA that is a duplicate or has no
-    CHILD_SA, before we do.
+    CHILD_SA, before we do. `drain_seconds`: how long a CHILD_SA that is deleted still receives what
+    is on its way. `replaced_seconds`: how long the peer has to delete an SA that it has rekeyed,
+    before we do; so long an IKE SA has to repeat its last response. `again_seconds`: more or less,
+    until the next attempt after TEMPORARY_FAILURE; `temporary_seconds`: when it has gone on so
+    long, the two hosts will not agree any more (§2.25). `refused_seconds`: until the next attempt
+    after a refusal. `children`: CHILD_SAs on one IKE SA, old ones included.
     """
 
     cookies_from: int = 32
@@ -112,6 +122,12 @@ class Limits:
     half_open_seconds: float = 35.0
     close_seconds: float = 2.0
     useless_seconds: float = 5.0
+    drain_seconds: float = 5.0
+    replaced_seconds: float = 40.0
+    again_seconds: float = 2.0
+    temporary_seconds: float = 180.0
+    refused_seconds: float = 60.0
+    children: int = 32
 
 
 class IkeDrop(StrEnum):
@@ -165,11 +181,24 @@ class Turn:
     def remove_sa(self, inbound_spi: int) -> None:
         self.effects.append(RemoveSa(inbound_spi))
 
+    def confirm_sa(self, inbound_spi: int) -> None:
+        self.effects.append(ConfirmSa(inbound_spi))
+
+    def retire_sa(self, inbound_spi: int) -> None:
+        self.effects.append(RetireSa(inbound_spi))
+
     def update_sa(self, sa: ChildSa) -> None:
         self.effects.append(UpdateSa(sa.inbound_spi, sa.path, sa.encapsulation))
 
     def try_tcp(self, peer: str) -> None:
         self.effects.append(TryTcp(peer))
+
+    def reauthenticate(self, peer: str) -> None:
+        self.effects.append(Reauthenticate(peer))
+
+    def chance(self) -> float:
+        """Between 0 and 1."""
+        return int.from_bytes(self.rng(4), "big") / 2**32
 
     def distrust(self, path: Path) -> None:
         """A message on it was not genuine, and inside TCP that cannot come about by itself."""

@@ -25,6 +25,20 @@ class IkeKeys:
     pr: bytes = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """What one exchange has brought for new keys; `shared` is empty without a key exchange."""
+
+    ni: bytes
+    nr: bytes
+    shared: bytes = field(default=b"", repr=False)
+
+    @property
+    def lowest_nonce(self) -> bytes:
+        """By which two exchanges that crossed are compared (§2.8.1)."""
+        return min(self.ni, self.nr)
+
+
 def derive_ike_keys(
     suite: IkeSuite, shared: bytes, nonces: tuple[bytes, bytes], spis: tuple[bytes, bytes]
 ) -> IkeKeys:
@@ -32,8 +46,13 @@ def derive_ike_keys(
 
     `nonces` are Ni and Nr, `spis` SPIi and SPIr.
     """
+    return _expand(suite, suite.prf(b"".join(nonces), shared), nonces, spis)
+
+
+def _expand(
+    suite: IkeSuite, skeyseed: bytes, nonces: tuple[bytes, bytes], spis: tuple[bytes, bytes]
+) -> IkeKeys:
     prf, cipher = suite.prf, suite.cipher
-    skeyseed = prf(b"".join(nonces), shared)
     sizes = (
         prf.octets,
         *[cipher.integrity_octets] * 2,
@@ -49,13 +68,22 @@ def derive_ike_keys(
     return IkeKeys(*parts)
 
 
-def derive_child_keys(
-    prf: Prf, sk_d: bytes, ni: bytes, nr: bytes, suite: EspSuite
-) -> tuple[bytes, bytes]:
-    """KEYMAT = prf+(SK_d, Ni | Nr) for the first CHILD_SA (RFC 7296 §2.17).
+def derive_rekeyed_ike_keys(
+    suite: IkeSuite, old: IkeSuite, sk_d: bytes, seed: Seed, spis: tuple[bytes, bytes]
+) -> IkeKeys:
+    """SKEYSEED = prf(SK_d (old), g^ir (new) | Ni | Nr), by the PRF of the old IKE SA (§2.18).
+
+    The rest is as for a first IKE SA, with the new PRF. `spis` are the new SPIi and SPIr.
+    """
+    skeyseed = old.prf(sk_d, seed.shared + seed.ni + seed.nr)
+    return _expand(suite, skeyseed, (seed.ni, seed.nr), spis)
+
+
+def derive_child_keys(prf: Prf, sk_d: bytes, seed: Seed, suite: EspSuite) -> tuple[bytes, bytes]:
+    """KEYMAT = prf+(SK_d, [g^ir (new) |] Ni | Nr) (RFC 7296 §2.17).
 
     Returns the keys for traffic from the initiator and from the responder, in this order.
     """
     size = suite.cipher.keymat_octets
-    keymat = prf.plus(sk_d, ni + nr, 2 * size)
+    keymat = prf.plus(sk_d, seed.shared + seed.ni + seed.nr, 2 * size)
     return keymat[:size], keymat[size:]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from hushwire.ike.inputs import Incoming, Patience, Turn
 from hushwire.ike.states import Role, Secrets
 from hushwire.ike.window import Window
@@ -13,11 +15,30 @@ from hushwire.wire.registry import ExchangeType
 NATT_PORT = 4500
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A genuine request of the peer's, opened."""
+
+    incoming: Incoming
+    payloads: tuple[Payload, ...]
+    secrets: Secrets
+
+
 class Link:
     """Sends protected messages of one IKE SA. Knows nothing of what they mean."""
 
-    def __init__(self, role: Role, own_spi: bytes, path: Path, patience: Patience) -> None:
+    def __init__(
+        self,
+        role: Role,
+        own_spi: bytes,
+        path: Path,
+        patience: Patience,
+        *,
+        opener: bool | None = None,
+    ) -> None:
+        """`opener`: we began the first IKE SA, of which this one may be a rekeyed one."""
         self.role = role
+        self.opener = role is Role.INITIATOR if opener is None else opener
         self.own_spi = own_spi
         self.peer_spi = bytes(8)
         self.path = path
@@ -55,12 +76,11 @@ class Link:
         self.window.sending(data, turn.now)
         turn.send(data, self.path)
 
-    def respond(
-        self, to: Incoming, secrets: Secrets, payloads: tuple[Payload, ...], turn: Turn
-    ) -> None:
+    def respond(self, request: Request, payloads: tuple[Payload, ...], turn: Turn) -> None:
         """Seal and send the response, back to where the request came from (§2.11)."""
+        to = request.incoming
         header = self._header(to.header.exchange, to.header.message_id, response=True)
-        response = secrets.protection.seal(header, payloads)
+        response = request.secrets.protection.seal(header, payloads)
         self.window.answering(to.data, response)
         turn.send(response, to.path)
 

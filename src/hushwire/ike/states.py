@@ -3,6 +3,8 @@
     initiator:  InitSent ──► AuthSent ──► Established ──► Closing ──► Closed
     responder:               HalfOpen ──► Established ──► Closing ──► Closed
 
+    rekeyed by the peer:     Established ──► Replaced ──► Closed; the new IKE SA begins Established
+
 From every state a failure leads to Closing (when the peer is to be told) or Closed.
 """
 
@@ -13,12 +15,13 @@ from enum import Enum
 
 from hushwire.crypto.exchange import KeyExchange, Offer
 from hushwire.crypto.suites import IkeSuite
+from hushwire.ike.children import Children
 from hushwire.ike.inputs import Peer
 from hushwire.ike.keys import IkeKeys
 from hushwire.ike.nat import NatView
 from hushwire.ike.proofs import VerifiedPeer
 from hushwire.ike.protection import Protection
-from hushwire.sa.association import ChildSa, Encapsulation
+from hushwire.sa.association import Encapsulation
 from hushwire.wire.ike.message import Payload
 
 
@@ -93,12 +96,26 @@ class Established:
 
     secrets: Secrets
     verified: VerifiedPeer
-    child: ChildSa | None
+    children: Children
     since: float
 
     def __post_init__(self) -> None:
         if not isinstance(self.verified, VerifiedPeer):
             raise TypeError("an IKE SA is established only by a VerifiedPeer")
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """The peer has rekeyed this IKE SA, and is to delete it before `until`; else we do.
+
+    If it has not got the response that made the new one, and a NAT has given it another address, it
+    hears only what is sent on this one: its liveness is asked here too, after `liveness` seconds.
+    """
+
+    secrets: Secrets
+    peer_name: str
+    until: float
+    liveness: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +139,7 @@ class Closed:
     until: float
 
 
-State = InitSent | AuthSent | HalfOpen | Established | Closing | Closed
+State = InitSent | AuthSent | HalfOpen | Established | Replaced | Closing | Closed
 
 
 def peer_name(state: State) -> str:
@@ -131,4 +148,4 @@ def peer_name(state: State) -> str:
         return state.peer.name
     if isinstance(state, Established):
         return state.verified.peer.name
-    return state.peer_name if isinstance(state, Closing) else ""
+    return state.peer_name if isinstance(state, Replaced | Closing) else ""

@@ -61,6 +61,14 @@ class PythonEngine:
             inner = inner_mtu(mtu, version, encapsulation, tunnel.child.suite.cipher)
             tunnel.fit = Fit(whole, inner)
 
+    def confirm(self, inbound_spi: int) -> None:
+        with self._lock:
+            self._opened().table[inbound_spi].proved = True
+
+    def retire(self, inbound_spi: int) -> None:
+        with self._lock:
+            self._opened().table[inbound_spi].retired = True
+
     def remove(self, inbound_spi: int) -> None:
         with self._lock:
             pump = self._opened()

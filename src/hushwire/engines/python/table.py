@@ -18,7 +18,8 @@ from hushwire.wire.ip import Flow, parse_flow
 class Tunnel:
     """One installed Child SA and its state.
 
-    The packet thread alone changes it, except `route` and `fit`, each replaced as a whole.
+    The packet thread alone changes it, except `route`, `fit`, `proved` and `retired`, each replaced
+    as a whole.
     """
 
     __slots__ = (
@@ -36,6 +37,7 @@ class Tunnel:
         "packets_in",
         "packets_out",
         "proved",
+        "retired",
         "route",
     )
 
@@ -49,6 +51,7 @@ class Tunnel:
         self.front = front_of(child) if child.mode is Mode.TRANSPORT else None
         self.fit: Fit | None = None  # until the path MTU is told: everything fits
         self.proved = not child.await_proof
+        self.retired = False
         self.near_end_told = False
         self.packets_out = self.bytes_out = self.packets_in = self.bytes_in = 0
         self.last_in: float | None = None
@@ -91,15 +94,17 @@ class Table:
     def outbound(self, flow: Flow) -> Tunnel | None:
         """The newest tunnel that carries the flow and that the peer has proved to hold.
 
-        Only where none is proved, the newest that is not. Where the networks of one peer lie
-        within those of another, the longest prefix decides.
+        Only where none is proved, the oldest that is not: the peer has had it longest. Where the
+        networks of one peer lie within those of another, the longest prefix decides.
         """
         fallback = None
         for tunnel in self._longest_prefix(flow) if self._nested else self._newest_first:
             if tunnel.matcher.outbound(flow):
+                if tunnel.retired:
+                    continue
                 if tunnel.proved:
                     return tunnel
-                fallback = fallback or tunnel
+                fallback = tunnel
         return fallback
 
     def belongs(self, tunnel: Tunnel, inner: bytes) -> bool:

@@ -18,12 +18,11 @@ from hushwire.explain.outcome import (
     WrongIdentity,
 )
 from hushwire.ike import proofs
-from hushwire.ike.failure import NegotiationFailedError
+from hushwire.ike.failure import NegotiationFailedError, notify_name
 from hushwire.ike.inputs import Peer, RawKeys
 from hushwire.ike.proofs import ProofError, VerifiedPeer
 from hushwire.ike.states import Role, Secrets
 from hushwire.ike.tasks import child
-from hushwire.ike.tasks.init import notify_name
 from hushwire.sa.association import ChildSa, Path
 from hushwire.sa.identity import Identity
 from hushwire.wire.errors import WireError
@@ -67,7 +66,7 @@ def build_request(
         *expected,
         _own_proof(peer, secrets, Role.INITIATOR, own),
         *contact,
-        *child.request(peer, inbound_spi),
+        *child.request(peer, inbound_spi, child.without_exchange(peer)),
     )
 
 
@@ -98,7 +97,7 @@ def process_response(
             outcome = RefusedByPeer(peer.name, _AUTH, notify_name(notify.type))
             return verified, NegotiationFailedError(outcome)
     try:
-        return verified, child.accept(peer, secrets, payloads, inbound_spi, path)
+        return verified, child.accept(child.Between(peer, secrets, path), payloads, inbound_spi)
     except NegotiationFailedError as failed:
         return verified, failed
 
@@ -149,7 +148,7 @@ def answer(
     if not child.asked_for(payloads):
         return Accepted(verified, response, None, contact)
     try:
-        more, made = child.answer(peer, secrets, payloads, inbound_spi, path)
+        more, made = child.answer(child.Between(peer, secrets, path), payloads, inbound_spi)
     except NegotiationFailedError as failed:
         return Accepted(verified, (*response, *failed.told), failed, contact)
     return Accepted(verified, (*response, *more), made, contact)

@@ -1,8 +1,11 @@
-"""The CHILD_SA inside another exchange: SA, TSi, TSr, narrowing, keys (RFC 7296 §2.9, §2.17)."""
+"""The CHILD_SA in any exchange: SA, TSi, TSr, narrowing, keys (RFC 7296 §2.9, §2.17).
+
+What is peculiar to CREATE_CHILD_SA, the nonces and the key exchange, is in `create`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hushwire.crypto.suites import EspSuite, choose, describe
 from hushwire.explain.outcome import (
@@ -12,11 +15,11 @@ from hushwire.explain.outcome import (
 )
 from hushwire.ike.failure import NegotiationFailedError
 from hushwire.ike.inputs import Peer
-from hushwire.ike.keys import derive_child_keys
+from hushwire.ike.keys import Seed, derive_child_keys
 from hushwire.ike.proposal import Proposals, accepted, offer, texts
 from hushwire.ike.states import Role, Secrets
 from hushwire.ike.tasks import mode
-from hushwire.sa.association import ChildSa, Encapsulation, Mode, Path
+from hushwire.sa.association import FIRST_FREE_SPI, ChildSa, Encapsulation, Mode, Path
 from hushwire.sa.selectors import describe as describe_selector
 from hushwire.sa.selectors import narrow
 from hushwire.wire.ike.message import Payload, every, first
@@ -29,11 +32,14 @@ _AUTH = "IKE_AUTH"
 Selectors = tuple[TrafficSelector, ...]
 
 
-def request(peer: Peer, inbound_spi: int) -> tuple[Payload, ...]:
-    """[N(USE_TRANSPORT_MODE)], SAi2, TSi, TSr: what we would like."""
+def request(
+    peer: Peer, inbound_spi: int, proposals: Proposals, more: tuple[Payload, ...] = ()
+) -> tuple[Payload, ...]:
+    """[N(USE_TRANSPORT_MODE)], SAi2, (`more`,) TSi, TSr: what we would like."""
     return (
         *mode.wish(peer),
-        offer(_offered(peer), ProtocolId.ESP, inbound_spi.to_bytes(4, "big")),
+        offer(proposals, ProtocolId.ESP, inbound_spi.to_bytes(4, "big")),
+        *more,
         TsInitiator(peer.local_selectors),
         TsResponder(peer.remote_selectors),
     )
@@ -44,16 +50,45 @@ def asked_for(payloads: tuple[Payload, ...]) -> bool:
     return first(payloads, SecurityAssociation) is not None
 
 
-def answer(
-    peer: Peer, secrets: Secrets, payloads: tuple[Payload, ...], inbound_spi: int, path: Path
-) -> tuple[tuple[Payload, ...], ChildSa]:
-    """[N(USE_TRANSPORT_MODE)], SAr2, TSi, TSr narrowed to what we allow.
+@dataclass(frozen=True, slots=True)
+class Between:
+    """The IKE SA that a CHILD_SA belongs to, as far as it matters here."""
+
+    peer: Peer
+    secrets: Secrets
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What both sides have agreed on; with a `Seed` for its keys it makes an SA."""
+
+    exchange: str
+    role: Role
+    chosen: Proposal
+    inbound_spi: int
+    seen: mode.Seen
+    transport: bool
+
+    @property
+    def suite(self) -> EspSuite:
+        return EspSuite.from_transforms(self.chosen.transforms)
+
+
+def judge(
+    between: Between,
+    payloads: tuple[Payload, ...],
+    inbound_spi: int,
+    chosen: Proposal | None,
+    exchange: str = _AUTH,
+) -> Terms:
+    """As the responder: the terms for a request, `chosen` being what we took of its proposals.
 
     Raises `NegotiationFailedError` to refuse.
     """
-    sa, tsi, tsr = _essentials(peer, payloads)
+    peer = between.peer
+    sa, tsi, tsr = _essentials(peer, payloads, exchange)
     transport = mode.answer(peer, payloads)
-    chosen = choose(sa.proposals, _offered(peer), ProtocolId.ESP, with_exchange=False)
     if chosen is None:
         raise NegotiationFailedError(
             NoProposal(
@@ -65,7 +100,7 @@ def answer(
             ),
             Notify(NotifyType.NO_PROPOSAL_CHOSEN),
         )
-    readings = mode.readings(transport, tsr, tsi, secrets.nat, path)
+    readings = mode.readings(transport, tsr, tsi, between.secrets.nat, between.path)
     agreed = next((found for seen in readings if (found := _narrowed(seen, peer))), None)
     if agreed is None:
         raise NegotiationFailedError(
@@ -78,24 +113,57 @@ def answer(
             ),
             Notify(NotifyType.TS_UNACCEPTABLE),
         )
-    child = _child(
-        peer, secrets, _Agreed(Role.RESPONDER, chosen, inbound_spi, agreed, transport), path
-    )
-    mine = Proposal(
-        chosen.number, ProtocolId.ESP, inbound_spi.to_bytes(4, "big"), chosen.transforms
-    )
+    return Terms(exchange, Role.RESPONDER, chosen, inbound_spi, agreed, transport)
+
+
+def response(peer: Peer, terms: Terms, more: tuple[Payload, ...] = ()) -> tuple[Payload, ...]:
+    """[N(USE_TRANSPORT_MODE)], SAr2, (`more`,) TSi, TSr narrowed to what we allow."""
+    chosen = terms.chosen
+    spi = terms.inbound_spi.to_bytes(4, "big")
     return (
         *mode.wish(peer),
-        SecurityAssociation((mine,)),
-        TsInitiator(agreed.remote),
-        TsResponder(agreed.local),
-    ), child
+        SecurityAssociation((Proposal(chosen.number, ProtocolId.ESP, spi, chosen.transforms),)),
+        *more,
+        TsInitiator(terms.seen.remote),
+        TsResponder(terms.seen.local),
+    )
 
 
-def accept(
-    peer: Peer, secrets: Secrets, payloads: tuple[Payload, ...], inbound_spi: int, path: Path
-) -> ChildSa:
-    """The responder's choice. Raises `NegotiationFailedError` for none, or a false one."""
+def answer(
+    between: Between, payloads: tuple[Payload, ...], inbound_spi: int
+) -> tuple[tuple[Payload, ...], ChildSa]:
+    """The CHILD_SA of IKE_AUTH. Raises `NegotiationFailedError` to refuse.
+
+    Older SAs go on until the peer has shown that it holds this one: it may be there to replace
+    them, by a reauthentication (§2.8.3).
+    """
+    sa = first(payloads, SecurityAssociation)
+    offered = sa.proposals if sa else ()
+    ours = without_exchange(between.peer)
+    chosen = choose(offered, ours, ProtocolId.ESP, with_exchange=False)
+    terms = judge(between, payloads, inbound_spi, chosen)
+    made = make(between, terms, _first_seed(between))
+    return response(between.peer, terms), replace(made, await_proof=True)
+
+
+def accept(between: Between, payloads: tuple[Payload, ...], inbound_spi: int) -> ChildSa:
+    """The responder's choice in IKE_AUTH. Raises `NegotiationFailedError` for none, or a false."""
+    terms = check(between, payloads, inbound_spi, without_exchange(between.peer))
+    return make(between, terms, _first_seed(between))
+
+
+def check(
+    between: Between,
+    payloads: tuple[Payload, ...],
+    inbound_spi: int,
+    proposals: Proposals,
+    exchange: str = _AUTH,
+) -> Terms:
+    """As the initiator: the responder's terms, by what we offered.
+
+    Raises `NegotiationFailedError` for none, or false ones.
+    """
+    peer = between.peer
     asked = peer.mode is Mode.TRANSPORT
     for notify in every(payloads, Notify):
         if notify.type == NotifyType.NO_PROPOSAL_CHOSEN:
@@ -121,18 +189,16 @@ def accept(
                     transport=asked,
                 )
             )
-    sa, tsi, tsr = _essentials(peer, payloads)
-    chosen = accepted(_offered(peer), sa, ProtocolId.ESP)
+    sa, tsi, tsr = _essentials(peer, payloads, exchange)
+    chosen = accepted(proposals, sa, ProtocolId.ESP)
     if chosen is None:
-        raise _misbehaved(peer, "it chose an ESP proposal that we did not offer")
+        raise misbehaved(peer, exchange, "it chose an ESP proposal that we did not offer")
     transport = mode.accept(peer, payloads)
-    readings = mode.readings(transport, tsi, tsr, secrets.nat, path)
+    readings = mode.readings(transport, tsi, tsr, between.secrets.nat, between.path)
     agreed = next((seen for seen in readings if _allowed(seen, peer)), None)
     if agreed is None:
-        raise _misbehaved(peer, "it widened the traffic selectors that we offered")
-    return _child(
-        peer, secrets, _Agreed(Role.INITIATOR, chosen, inbound_spi, agreed, transport), path
-    )
+        raise misbehaved(peer, exchange, "it widened the traffic selectors that we offered")
+    return Terms(exchange, Role.INITIATOR, chosen, inbound_spi, agreed, transport)
 
 
 def _narrowed(seen: mode.Seen, peer: Peer) -> mode.Seen | None:
@@ -152,7 +218,7 @@ def _inside(answered: Selectors, offered: Selectors) -> bool:
     return bool(answered) and all(narrow((part,), offered) == (part,) for part in answered)
 
 
-def _offered(peer: Peer) -> Proposals:
+def without_exchange(peer: Peer) -> Proposals:
     """§1.2: this CHILD_SA's keys come from the IKE SA, so no key exchange is offered for it."""
     return tuple(
         tuple(t for t in transforms if t.type != TransformType.KE)
@@ -161,53 +227,50 @@ def _offered(peer: Peer) -> Proposals:
 
 
 def _essentials(
-    peer: Peer, payloads: tuple[Payload, ...]
+    peer: Peer, payloads: tuple[Payload, ...], exchange: str
 ) -> tuple[SecurityAssociation, Selectors, Selectors]:
     sa = first(payloads, SecurityAssociation)
     tsi = first(payloads, TsInitiator)
     tsr = first(payloads, TsResponder)
     if sa is None or tsi is None or tsr is None:
-        raise _misbehaved(peer, "it left out SA, TSi or TSr")
+        raise misbehaved(peer, exchange, "it left out SA, TSi or TSr")
     return sa, tsi.selectors, tsr.selectors
 
 
-@dataclass(frozen=True, slots=True)
-class _Agreed:
-    """What both sides have said."""
-
-    role: Role
-    chosen: Proposal
-    inbound_spi: int
-    seen: mode.Seen
-    transport: bool
+def _first_seed(between: Between) -> Seed:
+    """§2.17: the keys of the first CHILD_SA come from the nonces of IKE_SA_INIT."""
+    return Seed(between.secrets.ni, between.secrets.nr)
 
 
-def _child(peer: Peer, secrets: Secrets, agreed: _Agreed, path: Path) -> ChildSa:
-    outbound_spi = int.from_bytes(agreed.chosen.spi, "big")
-    if outbound_spi < 256:
+def make(between: Between, terms: Terms, seed: Seed) -> ChildSa:
+    """The SA with its keys. Raises `NegotiationFailedError` for an SPI that cannot be."""
+    peer, secrets = between.peer, between.secrets
+    outbound_spi = int.from_bytes(terms.chosen.spi, "big")
+    if outbound_spi < FIRST_FREE_SPI:
         # RFC 4303 §2.1: 0 is for local use, 1 to 255 are reserved.
-        raise _misbehaved(peer, f"its ESP SPI {outbound_spi} is a reserved one")
-    suite = EspSuite.from_transforms(agreed.chosen.transforms)
+        detail = f"its ESP SPI {outbound_spi} is a reserved one"
+        raise misbehaved(peer, terms.exchange, detail)
+    suite = terms.suite
     from_initiator, from_responder = derive_child_keys(
-        secrets.suite.prf, secrets.keys.d, secrets.ni, secrets.nr, suite
+        secrets.suite.prf, secrets.keys.d, seed, suite
     )
-    initiator = agreed.role is Role.INITIATOR
+    initiator = terms.role is Role.INITIATOR
     udp = secrets.encapsulation is Encapsulation.UDP
     return ChildSa(
         peer=peer.name,
-        inbound_spi=agreed.inbound_spi,
+        inbound_spi=terms.inbound_spi,
         outbound_spi=outbound_spi,
         suite=suite,
         inbound_key=from_responder if initiator else from_initiator,
         outbound_key=from_initiator if initiator else from_responder,
-        local_selectors=agreed.seen.local,
-        remote_selectors=agreed.seen.remote,
+        local_selectors=terms.seen.local,
+        remote_selectors=terms.seen.remote,
         encapsulation=secrets.encapsulation,
-        path=path,
+        path=between.path,
         keepalive=udp and secrets.nat.we_are_behind,
         replay_window=peer.replay_window,
-        mode=Mode.TRANSPORT if agreed.transport else Mode.TUNNEL,
-        rewritten=agreed.seen.rewritten,
+        mode=Mode.TRANSPORT if terms.transport else Mode.TUNNEL,
+        rewritten=terms.seen.rewritten,
     )
 
 
@@ -220,7 +283,8 @@ def _texts(selectors: Selectors) -> tuple[str, ...]:
     return tuple(describe_selector(selector) for selector in selectors)
 
 
-def _misbehaved(peer: Peer, detail: str) -> NegotiationFailedError:
+def misbehaved(peer: Peer, exchange: str, detail: str) -> NegotiationFailedError:
+    """The peer breaks the protocol, and is told so."""
     return NegotiationFailedError(
-        PeerMisbehaved(peer.name, _AUTH, detail), Notify(NotifyType.INVALID_SYNTAX)
+        PeerMisbehaved(peer.name, exchange, detail), Notify(NotifyType.INVALID_SYNTAX)
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from hushwire.sa.association import ChildSa
 from hushwire.wire.ike.message import Payload, every
 from hushwire.wire.ike.payloads.delete import Delete
 from hushwire.wire.ike.payloads.notify import Notify
@@ -26,33 +26,29 @@ _FATAL = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the peer's request says, and the payloads of our response.
+    """What the peer's request says.
 
-    `refusal` is an error notification that ends the IKE SA.
+    `children` are the SPIs that the peer has deleted, 4 octets each; `refusal` is an error
+    notification that ends the IKE SA.
     """
 
     ike_sa_deleted: bool
-    child_deleted: bool
+    children: tuple[bytes, ...]
     refusal: Notify | None
-    response: tuple[Payload, ...]
 
 
-def answer(payloads: tuple[Payload, ...], child: ChildSa | None) -> Told:
-    """Read a request; `child` is the CHILD_SA in place, if there is one."""
+def read(payloads: tuple[Payload, ...]) -> Told:
+    """Read a request."""
     deletes = every(payloads, Delete)
     refusals = [notify for notify in every(payloads, Notify) if notify.type in _FATAL]
-    child_deleted = child is not None and any(
-        delete.protocol == ProtocolId.ESP and child.outbound_spi.to_bytes(4, "big") in delete.spis
-        for delete in deletes
-    )
-    ike_sa_deleted = any(delete.protocol == ProtocolId.IKE for delete in deletes)
-    response: tuple[Payload, ...] = ()
-    if child is not None and child_deleted and not ike_sa_deleted:
-        # §1.4.1: the peer names its half of the pair, the answer names ours.
-        response = (Delete(ProtocolId.ESP, (child.inbound_spi.to_bytes(4, "big"),)),)
     return Told(
-        ike_sa_deleted,
-        child_deleted,
+        any(delete.protocol == ProtocolId.IKE for delete in deletes),
+        tuple(spi for d in deletes if d.protocol == ProtocolId.ESP for spi in d.spis),
         refusals[0] if refusals else None,
-        response,
     )
+
+
+def delete_children(inbound_spis: Iterable[int]) -> tuple[Payload, ...]:
+    """A Delete that names our half of each pair (§1.4.1), in a request and in a response."""
+    spis = tuple(spi.to_bytes(4, "big") for spi in inbound_spis)
+    return (Delete(ProtocolId.ESP, spis),) if spis else ()

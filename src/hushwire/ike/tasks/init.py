@@ -16,7 +16,7 @@ from hushwire.explain.outcome import (
     RefusedByPeer,
 )
 from hushwire.ike import nat
-from hushwire.ike.failure import NegotiationFailedError
+from hushwire.ike.failure import NegotiationFailedError, notify_name
 from hushwire.ike.inputs import Incoming, Peer
 from hushwire.ike.keys import derive_ike_keys
 from hushwire.ike.proposal import Proposals, accepted, offer, texts
@@ -142,14 +142,6 @@ def _again(peer: Peer, kept: InitOffer) -> InitOffer:
     if restarts > _MOST_RESTARTS:
         raise _misbehaved(peer, f"it made us begin again {restarts} times")
     return replace(kept, restarts=restarts)
-
-
-def notify_name(number: int) -> str:
-    """A notify type as RFC 7296 writes it."""
-    try:
-        return NotifyType(number).name
-    except ValueError:
-        return f"notify type {number}"
 
 
 def _told_proposals(data: bytes) -> tuple[str, ...]:

@@ -1,0 +1,56 @@
+"""Our own exchanges on an established IKE SA: one at a time, as the window is 1 (RFC 7296 §2.3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hushwire.ike.children import Child
+from hushwire.ike.keys import Seed
+from hushwire.ike.proofs import VerifiedPeer
+from hushwire.ike.tasks import create, rekey
+from hushwire.wire.registry import ExchangeType
+
+
+@dataclass(slots=True, eq=False)
+class Liveness:
+    """An empty INFORMATIONAL (§2.4)."""
+
+    exchange = ExchangeType.INFORMATIONAL
+
+
+@dataclass(slots=True, eq=False)
+class DeleteChildren:
+    """INFORMATIONAL with a Delete for these."""
+
+    exchange = ExchangeType.INFORMATIONAL
+
+    children: list[Child]
+
+
+@dataclass(slots=True, eq=False)
+class MakeChild:
+    """CREATE_CHILD_SA for a CHILD_SA. `replaces` is None for one that is additional.
+
+    `crossed` is what the peer has made of `replaces` meanwhile, and the nonces of that (§2.8.1).
+    """
+
+    exchange = ExchangeType.CREATE_CHILD_SA
+
+    replaces: Child | None
+    kept: create.Wish
+    crossed: tuple[Child, Seed] | None = None
+    repeated: bool = field(default=False)
+
+
+@dataclass(slots=True, eq=False)
+class RekeyIke:
+    """CREATE_CHILD_SA for the IKE SA itself. Its peer is known to be who it is, and stays so."""
+
+    exchange = ExchangeType.CREATE_CHILD_SA
+
+    verified: VerifiedPeer
+    kept: rekey.Wish
+    repeated: bool = field(default=False)
+
+
+Job = Liveness | DeleteChildren | MakeChild | RekeyIke

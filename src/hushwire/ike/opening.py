@@ -1,0 +1,168 @@
+"""How an IKE SA begins: IKE_SA_INIT and IKE_AUTH, on either side (RFC 7296 §1.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hushwire.explain.outcome import Authenticated, PeerAnswered, TunnelUp
+from hushwire.ike import closing
+from hushwire.ike.children import Children
+from hushwire.ike.failure import NegotiationFailedError
+from hushwire.ike.inputs import IkeDrop, Incoming, Peer, Turn
+from hushwire.ike.link import Request
+from hushwire.ike.proofs import VerifiedPeer
+from hushwire.ike.renewal import jittered, new_child
+from hushwire.ike.session import Session
+from hushwire.ike.states import AuthSent, Established, HalfOpen, InitOffer, InitSent, Role, Secrets
+from hushwire.ike.tasks import auth, child, init
+from hushwire.ike.window import Arrival
+from hushwire.sa.association import ChildSa, Encapsulation
+from hushwire.wire.errors import WireError
+from hushwire.wire.ike.message import Payload
+from hushwire.wire.registry import ExchangeType
+
+# IKE_SA_INIT.
+
+
+def connect(session: Session, peer: Peer, turn: Turn) -> None:
+    """Begin as the initiator."""
+    _send_init(session, peer, init.begin(peer, turn.rng), turn)
+
+
+def _send_init(session: Session, peer: Peer, offer: InitOffer, turn: Turn) -> None:
+    request = init.build_request(peer, offer, session.link.own_spi, session.link.path)
+    session.state = InitSent(peer, offer, request)
+    session.link.send_plain(request, turn)
+
+
+def init_response(session: Session, incoming: Incoming, turn: Turn) -> None:
+    """A response to IKE_SA_INIT. Nothing protects it: what is malformed is ignored."""
+    state = session.state
+    if not isinstance(state, InitSent) or incoming.header.message_id != 0:
+        turn.drop(IkeDrop.UNEXPECTED)
+        return
+    try:
+        result = init.process_response(state, incoming, turn.rng)
+    except WireError:
+        turn.drop(IkeDrop.MALFORMED)
+        return
+    except NegotiationFailedError as failed:
+        closing.fail(session, failed.outcome, turn)
+        return
+    if isinstance(result, init.Restart):
+        _send_init(session, state.peer, result.offer, turn)
+        return
+    session.link.window.answered()
+    session.link.peer_spi = incoming.header.responder_spi
+    _send_auth(session, state.peer, result, turn)
+
+
+def answered_init(session: Session, incoming: Incoming, response: bytes, secrets: Secrets) -> None:
+    """Begin as the responder: IKE_SA_INIT has been answered, IKE_AUTH has to follow in time."""
+    session.link.peer_spi = incoming.header.initiator_spi
+    session.link.window.answering(incoming.data, response)
+    session.state = HalfOpen(secrets, session.created_at + session.limits.half_open_seconds)
+
+
+def repeat_init(session: Session, incoming: Incoming, turn: Turn) -> None:
+    """The same IKE_SA_INIT once more: the same response (§2.1)."""
+    if session.link.window.arrival(0, incoming.data) is Arrival.REPEATED:
+        session.link.repeat(incoming, turn)
+    else:
+        turn.drop(IkeDrop.OUTSIDE_WINDOW)
+
+
+# IKE_AUTH.
+
+
+def _send_auth(session: Session, peer: Peer, secrets: Secrets, turn: Turn) -> None:
+    address = session.link.path.remote.ip
+    in_tcp = secrets.encapsulation is Encapsulation.TCP
+    nat = "" if in_tcp else secrets.nat.describe()
+    turn.report(PeerAnswered(peer.name, str(address), secrets.suite.name, nat))
+    if secrets.encapsulation is Encapsulation.UDP:
+        session.link.float_to_natt_port()
+    spi = session.new_spi()
+    try:
+        payloads = auth.build_request(
+            peer, secrets, spi, session.link.path, initial_contact=session.initial_contact
+        )
+    except NegotiationFailedError as failed:
+        closing.fail(session, failed.outcome, turn)
+        return
+    session.state = AuthSent(peer, secrets, spi)
+    session.link.request(secrets, ExchangeType.IKE_AUTH, payloads, turn)
+
+
+def auth_response(
+    session: Session, state: AuthSent, payloads: tuple[Payload, ...], turn: Turn
+) -> None:
+    # Where the response came from is not authentic: ESP goes where we connected to (§2.11).
+    try:
+        verified, result = auth.process_response(
+            state.peer, state.secrets, payloads, state.inbound_spi, session.link.path
+        )
+    except NegotiationFailedError as failed:
+        closing.fail(session, failed.outcome, turn)
+        if failed.notify is not None:
+            # §2.21.2: the responder believes that all is well; it has to be told.
+            closing.say_goodbye(session, state.secrets, (failed.notify,), state.peer.name, turn)
+        return
+    turn.report(Authenticated(state.peer.name, verified.identity.text, verified.method))
+    if isinstance(result, NegotiationFailedError):
+        closing.fail(session, result.outcome, turn)
+        closing.delete_ike_sa(session, state.secrets, state.peer.name, turn)
+        return
+    _establish(session, state.secrets, verified, result, turn)
+    if state.close_by is not None:
+        closing.close(session, turn)
+
+
+def answer_auth(session: Session, request: Request, peers: Sequence[Peer], turn: Turn) -> None:
+    """The initiator says who it is."""
+    secrets, path = request.secrets, request.incoming.path
+    session.link.path = path
+    try:
+        result = auth.answer(peers, secrets, request.payloads, session.new_spi(), path)
+    except NegotiationFailedError as failed:
+        session.link.respond(request, (failed.notify,) if failed.notify else (), turn)
+        closing.fail(session, failed.outcome, turn)
+        return
+    verified = result.verified
+    turn.report(Authenticated(verified.peer.name, verified.identity.text, verified.method))
+    session.initial_contact = result.initial_contact
+    made = result.child if isinstance(result.child, ChildSa) else None
+    # The inbound SA is installed before the message that lets the peer use it is sent.
+    _establish(session, secrets, verified, made, turn)
+    session.link.respond(request, result.response, turn)
+    if isinstance(result.child, NegotiationFailedError) and result.child.outcome:
+        turn.report(result.child.outcome)
+
+
+def _establish(
+    session: Session, secrets: Secrets, verified: VerifiedPeer, made: ChildSa | None, turn: Turn
+) -> None:
+    children, lifetimes = Children(), verified.peer.lifetimes
+    session.state = Established(secrets, verified, children, turn.now)
+    session.up_since = turn.now
+    session.rekey_at = jittered(lifetimes.ike_seconds, turn)
+    if session.role is Role.INITIATOR:
+        session.reauth_at = jittered(lifetimes.reauth_seconds, turn)
+    if made is None:
+        return
+    first = new_child(lifetimes.child_seconds, made, turn)
+    first.awaits = made.await_proof
+    children.install(first, turn)
+    local, remote = child.selector_texts(made)
+    turn.report(
+        TunnelUp(
+            verified.peer.name,
+            session.role is Role.INITIATOR,
+            secrets.suite.name,
+            made.suite.name,
+            made.encapsulation.value,
+            local,
+            remote,
+            made.mode.value,
+        )
+    )

@@ -1,0 +1,116 @@
+"""Two IKE SAs with one peer: both hosts began at once, or one of them started anew."""
+
+from __future__ import annotations
+
+import math
+
+from hushwire.explain.outcome import DuplicateClosed, PeerReplaced
+from hushwire.ike import closing
+from hushwire.ike.connections import may_try_tcp
+from hushwire.ike.inputs import Turn
+from hushwire.ike.session import Session
+from hushwire.ike.sessions import Sessions
+from hushwire.ike.states import AuthSent, Closed, Closing, Established, InitSent, Replaced, Role
+from hushwire.sa.association import Carrier
+
+
+class Rivals:
+    """Decides which of several IKE SAs with one peer goes on."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        self._useless: dict[bytes, float] = {}  # own SPIs; the peer is to close them before this
+
+    def occupied(self, name: str, carrier: Carrier) -> bool:
+        """Does an IKE SA with this peer stand in the way of another attempt?"""
+        return any(
+            session.peer_name == name
+            and not isinstance(session.state, Closed | Closing | Replaced)
+            and (carrier is Carrier.UDP or not may_try_tcp(session.link, session.state))
+            for session in self._sessions
+        )
+
+    def under_way(self, name: str) -> bool:
+        """Is an attempt with this peer not finished yet?"""
+        return any(
+            session.peer_name == name and isinstance(session.state, InitSent | AuthSent)
+            for session in self._sessions
+        )
+
+    def first_answered_wins(self, session: Session, turn: Turn) -> None:
+        """Of two attempts, in UDP and in TCP, the one that is not answered yet ends."""
+        if isinstance(session.state, AuthSent):
+            for other in self._sessions:
+                if isinstance(other.state, InitSent) and other.peer_name == session.peer_name:
+                    closing.close(other, turn)
+
+    def established(self, new: Session, turn: Turn) -> None:
+        """Both hosts may begin at once; and a peer that started anew replaces its older IKE SA.
+
+        Of two IKE SAs that crossed, the one with the lowest of the four nonces is closed by the
+        host that began it: the rule of RFC 7296 §2.8.1 for simultaneous rekeying.
+        """
+        name = new.peer_name
+        if isinstance(new.state, Established) and not new.state.children.live:
+            self._doubt(new, turn)
+        for other in self._sessions:
+            if other is new or other.peer_name != name:
+                continue
+            state = other.state
+            if isinstance(state, InitSent):
+                closing.close(other, turn)  # nobody has proved anything yet: it leaves no trace
+            if not isinstance(state, Established):
+                continue
+            crossed = other.role is not new.role and new.created_at <= state.since
+            if crossed and not other.heir:
+                self._close_one(new, other, turn)
+            elif new.role is Role.INITIATOR:
+                closing.close(other, turn, quiet=True, heir=new)
+            elif new.initial_contact:
+                turn.report(PeerReplaced(name))
+                closing.drop(other, turn)
+            else:
+                # §2.8.3: a reauthentication. The peer closes the old one when it is on the new one.
+                self._doubt(other, turn)
+
+    def has_another(self, session: Session) -> bool:
+        """Is there, or may there be already at the peer, another IKE SA with the same peer?"""
+        name = session.peer_name
+        return any(
+            other is not session
+            and isinstance(other.state, AuthSent | Established)
+            and other.peer_name == name
+            for other in self._sessions
+        )
+
+    def deadline(self) -> float:
+        """When `timer` has something to do."""
+        return min(self._useless.values(), default=math.inf)
+
+    def timer(self, turn: Turn) -> None:
+        """Close what the peer should have closed."""
+        for spi, at in list(self._useless.items()):
+            if at <= turn.now:
+                del self._useless[spi]
+                useless = self._sessions.get(spi)
+                if useless is not None:
+                    closing.close_useless(useless, turn)
+
+    def _close_one(self, new: Session, old: Session, turn: Turn) -> None:
+        loser = min((new, old), key=_lowest_nonce)
+        turn.report(DuplicateClosed(loser.peer_name))
+        if loser.role is Role.INITIATOR:
+            closing.close(loser, turn, quiet=True)
+        else:
+            # The peer closes it; if it does not know the rule, we do, a little later.
+            self._doubt(loser, turn)
+
+    def _doubt(self, session: Session, turn: Turn) -> None:
+        self._useless[session.link.own_spi] = turn.now + self._sessions.limits.useless_seconds
+
+
+def _lowest_nonce(session: Session) -> bytes:
+    state = session.state
+    if not isinstance(state, Established):
+        raise TypeError("only established IKE SAs are compared")
+    return min(state.secrets.ni, state.secrets.nr)
