@@ -35,8 +35,9 @@ class _Ordeal:
         self._topology = topology
         self._random = random.Random(seed)
         self.alice, self.bob = sides(topology)
-        # Wide enough that a route can be more specific.
-        self.alice.write(networks=["10.0.1.0/24", "fd00:1::/64"])
+        # Wide enough that a route can be more specific; and keys expire all the time.
+        wide = ["10.0.1.0/24", "fd00:1::/64"]
+        self.alice.write(networks=wide, rekey_after="1s", rekey_ike_after="3s")
         lead_everything_to_the_wire(topology)
         self.program, self.peer = both_up(self.alice, self.bob)
 
