@@ -4,7 +4,7 @@ BIN := .venv/bin
 SECONDS ?= 60
 ROUNDS ?= 100
 
-.PHONY: install demo test ordeal check fuzz pin clean
+.PHONY: install demo test ordeal check check-rust fuzz pin clean
 
 install:  ## .venv and the Debian packages that are missing
 	@PYTHON=$(PYTHON) tools/install
@@ -18,8 +18,11 @@ test: install  ## everything, on real network namespaces
 ordeal: install  ## ROUNDS times killed, restarted, flapped, routed astray; eve may read nothing
 	HUSHWIRE_ORDEAL_ROUNDS=$(ROUNDS) $(BIN)/pytest -s tests/netns/test_ordeal.py
 
-check: install  ## lint, types, import contract
+check: install check-rust  ## lint, types, import contract
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+check-rust: install  ## rustfmt and clippy
+	tools/check-rust
 
 fuzz: install  ## hostile octets into every parser, SECONDS each run
 	$(BIN)/python tests/fuzz/run.py --seconds $(SECONDS)
@@ -28,4 +31,4 @@ pin:  ## newest versions into requirements.txt
 	@tools/pin
 
 clean:
-	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv rust/target build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

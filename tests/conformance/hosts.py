@@ -10,13 +10,14 @@ from functools import partial
 from ipaddress import ip_interface
 
 from hushwire.engines.base import Counters, Drop, Engine, Event, Interface
+from hushwire.engines.native.engine import NativeEngine
 from hushwire.engines.python.engine import PythonEngine
 from hushwire.system.addresses import add_address
 from hushwire.system.datagram import open_raw_esp, open_raw_whole, open_udp
 from hushwire.system.tun import open_tun
 from tests.conformance.namespaces import WIRE, Namespace, eventually
 
-ENGINES: dict[str, Callable[[], Engine]] = {"python": PythonEngine}
+ENGINES: dict[str, Callable[[], Engine]] = {"python": PythonEngine, "native": NativeEngine}
 """Every engine held against the contract; those that another adds are tested by all of it."""
 
 NATT = 4500

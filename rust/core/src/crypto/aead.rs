@@ -33,14 +33,19 @@ impl KeyedAead {
         };
         let (key, salt) = keymat.split_last_chunk().ok_or(WrongKey)?;
         let unbound = UnboundKey::new(algorithm, key).map_err(|_| WrongKey)?;
-        Ok(Self { key: LessSafeKey::new(unbound), salt: *salt })
+        Ok(Self {
+            key: LessSafeKey::new(unbound),
+            salt: *salt,
+        })
     }
 
     pub fn seal(&self, packet: &mut [u8], sequence: u64, esn: bool) -> Option<()> {
         let iv = sequence.to_be_bytes();
         let aad = aad(packet, sequence, esn)?;
         put(packet, HEADER_OCTETS, &iv)?;
-        let (plaintext, icv) = packet.get_mut(FRONT_OCTETS..)?.split_last_chunk_mut::<ICV_OCTETS>()?;
+        let (plaintext, icv) = packet
+            .get_mut(FRONT_OCTETS..)?
+            .split_last_chunk_mut::<ICV_OCTETS>()?;
         let tag = self
             .key
             .seal_in_place_separate_tag(self.nonce(iv), Aad::from(aad.as_ref()), plaintext)
@@ -53,7 +58,9 @@ impl KeyedAead {
         let aad = aad(packet, sequence, esn)?;
         let iv = array(packet, HEADER_OCTETS)?;
         let sealed = packet.get_mut(FRONT_OCTETS..)?;
-        self.key.open_in_place(self.nonce(iv), Aad::from(aad.as_ref()), sealed).ok()
+        self.key
+            .open_in_place(self.nonce(iv), Aad::from(aad.as_ref()), sealed)
+            .ok()
     }
 
     /// Salt | IV: RFC 4106 §4, RFC 7634 §2.

@@ -43,7 +43,11 @@ impl KeyedCbc {
             Mac::Sha512 => hmac::HMAC_SHA512,
         };
         let mac_key = hmac::Key::new(algorithm, integrity);
-        Ok(Self { aes, mac: mac_key, icv_octets: mac.key_octets() / 2 })
+        Ok(Self {
+            aes,
+            mac: mac_key,
+            icv_octets: mac.key_octets() / 2,
+        })
     }
 
     pub fn seal(&self, packet: &mut [u8], sequence: u64, esn: bool) -> Option<()> {
@@ -62,7 +66,11 @@ impl KeyedCbc {
             Aes::Long(aes) => Encryptor::inner_iv_init(aes, &iv.into()).encrypt_blocks(blocks),
             Aes::Short(aes) => Encryptor::inner_iv_init(aes, &iv.into()).encrypt_blocks(blocks),
         }
-        icv.copy_from_slice(self.icv(covered, sequence, esn).as_ref().get(..self.icv_octets)?);
+        icv.copy_from_slice(
+            self.icv(covered, sequence, esn)
+                .as_ref()
+                .get(..self.icv_octets)?,
+        );
         Some(())
     }
 

@@ -63,7 +63,10 @@ impl Suite {
     /// By its name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        SUITES.iter().find(|(known, _)| *known == name).map(|(_, suite)| *suite)
+        SUITES
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, suite)| *suite)
     }
 
     /// Of KEYMAT for one direction: for encryption and salt first, then for integrity.

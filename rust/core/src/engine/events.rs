@@ -37,7 +37,10 @@ impl Events {
     /// # Errors
     /// As `Waker::new`.
     pub fn new() -> rustix::io::Result<Self> {
-        Ok(Self { waiting: Mutex::default(), waker: Waker::new()? })
+        Ok(Self {
+            waiting: Mutex::default(),
+            waker: Waker::new()?,
+        })
     }
 
     /// Add an event that a stranger can cause. False when too many wait: it is lost.

@@ -7,11 +7,11 @@ use std::sync::mpsc::{Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use super::Counters;
 use super::events::{Event, Events};
 use super::pump::{Interface, Job, Pump};
 use super::streams::NewStream;
 use super::table::{Refused, Unknown};
-use super::Counters;
 use crate::sa::child::{ChildSa, Encapsulation, Path};
 use crate::system::poll::Waker;
 
@@ -46,7 +46,10 @@ impl Engine {
     /// # Errors
     /// No descriptor is left.
     pub fn new() -> io::Result<Self> {
-        Ok(Self { events: Arc::new(Events::new()?), state: Mutex::new(State::New) })
+        Ok(Self {
+            events: Arc::new(Events::new()?),
+            state: Mutex::new(State::New),
+        })
     }
 
     /// Start to move packets; without an SA every one of them is dropped. False: opened before.
@@ -62,17 +65,23 @@ impl Engine {
         let (sender, receiver) = channel();
         let events = Arc::clone(&self.events);
         let mut pump = Pump::new(interface, Arc::clone(&events), Arc::clone(&waker), receiver)?;
-        let thread = std::thread::Builder::new().name(format!("hushwire {name}")).spawn(move || {
-            // Fail closed: whatever goes wrong, nobody reads TUN any more.
-            let why = match catch_unwind(AssertUnwindSafe(|| pump.run())) {
-                Ok(Ok(())) => return,
-                Ok(Err(error)) => error.to_string(),
-                Err(_) => "a mistake in this program: the packet thread panicked".to_owned(),
-            };
-            events.put(Event::Failure(why));
-            pump.idle();
-        })?;
-        *state = State::Open(Running { jobs: sender, waker, thread });
+        let thread = std::thread::Builder::new()
+            .name(format!("hushwire {name}"))
+            .spawn(move || {
+                // Fail closed: whatever goes wrong, nobody reads TUN any more.
+                let why = match catch_unwind(AssertUnwindSafe(|| pump.run())) {
+                    Ok(Ok(())) => return,
+                    Ok(Err(error)) => error.to_string(),
+                    Err(_) => "a mistake in this program: the packet thread panicked".to_owned(),
+                };
+                events.put(Event::Failure(why));
+                pump.idle();
+            })?;
+        *state = State::Open(Running {
+            jobs: sender,
+            waker,
+            thread,
+        });
         Ok(true)
     }
 
@@ -161,7 +170,9 @@ impl Engine {
         job: impl FnOnce(&mut Pump) -> R + Send + 'static,
     ) -> Result<R, Gone> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let State::Open(running) = &*state else { return Err(Gone::NotOpen) };
+        let State::Open(running) = &*state else {
+            return Err(Gone::NotOpen);
+        };
         let (answer, answered) = sync_channel(1);
         let job: Job = Box::new(move |pump| {
             let _ = answer.send(job(pump));

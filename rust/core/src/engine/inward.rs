@@ -22,7 +22,8 @@ impl Pump {
         traffic_class: u8,
         own: Option<Front<'_>>,
     ) -> Result<usize, Cause> {
-        self.opened(packet, traffic_class, own).inspect_err(|cause| self.drops.count(*cause))
+        self.opened(packet, traffic_class, own)
+            .inspect_err(|cause| self.drops.count(*cause))
     }
 
     fn opened(
@@ -43,8 +44,10 @@ impl Pump {
             return Ok(index);
         };
         // In transport mode the packet's own header has had the marks of the way all along.
-        let own =
-            own.unwrap_or(Front { octets: &hosts.front, protocol_at: hosts.protocol_at });
+        let own = own.unwrap_or(Front {
+            octets: &hosts.front,
+            protocol_at: hosts.protocol_at,
+        });
         if tunnel.rewritten {
             remake(own.octets, next_header, payload);
         }
@@ -73,7 +76,9 @@ impl Pump {
     }
 
     fn deliver(&mut self, index: usize, packet: &mut [u8]) {
-        let Some(tunnel) = self.table.get_mut(index) else { return };
+        let Some(tunnel) = self.table.get_mut(index) else {
+            return;
+        };
         if let Some(fit) = tunnel.fit {
             clamp(packet, fit.inner);
         }

@@ -41,7 +41,12 @@ pub struct Outbox {
 
 impl Outbox {
     pub fn new() -> Self {
-        Self { buffer: vec![0; OCTETS], used: 0, entries: Vec::new(), segmenting: true }
+        Self {
+            buffer: vec![0; OCTETS],
+            used: 0,
+            entries: Vec::new(),
+            segmenting: true,
+        }
     }
 
     pub fn has_room(&self, octets: usize) -> bool {
@@ -56,7 +61,13 @@ impl Outbox {
     /// Keep what was sealed in the last `place`: a packet of `tunnel` around `inner` octets.
     pub fn keep(&mut self, octets: usize, tunnel: usize, inner: usize, traffic_class: u8) {
         let (begin, end) = (self.used, self.used + octets);
-        self.entries.push(Entry { begin, end, tunnel, inner, traffic_class });
+        self.entries.push(Entry {
+            begin,
+            end,
+            tunnel,
+            inner,
+            traffic_class,
+        });
         self.used = end;
     }
 
@@ -77,7 +88,9 @@ impl Outbox {
     /// How many of these can leave as one: of one tunnel, marked alike, of one size but the last.
     fn together(&self, rest: &[Entry], table: &Table) -> usize {
         let Some(first) = rest.first() else { return 0 };
-        let in_udp = table.get(first.tunnel).is_some_and(|it| it.encapsulation == Encapsulation::Udp);
+        let in_udp = table
+            .get(first.tunnel)
+            .is_some_and(|it| it.encapsulation == Encapsulation::Udp);
         if !self.segmenting || !in_udp {
             return 1;
         }
@@ -109,11 +122,18 @@ impl Outbox {
         drops: &mut Drops,
         now: f64,
     ) -> bool {
-        let (Some(first), Some(last)) = (batch.first(), batch.last()) else { return false };
-        let Some(tunnel) = table.get_mut(first.tunnel) else { return false };
+        let (Some(first), Some(last)) = (batch.first(), batch.last()) else {
+            return false;
+        };
+        let Some(tunnel) = table.get_mut(first.tunnel) else {
+            return false;
+        };
         tunnel.last_out = now;
         let mut refused = false;
-        if batch.len() > 1 && !batch.iter().any(|entry| in_fragments(tunnel, sockets, entry).is_some())
+        if batch.len() > 1
+            && !batch
+                .iter()
+                .any(|entry| in_fragments(tunnel, sockets, entry).is_some())
         {
             let data = self.buffer.get(first.begin..last.end).unwrap_or_default();
             let size = u16::try_from(first.end - first.begin).ok();
@@ -166,7 +186,12 @@ fn send_one(tunnel: &Tunnel, sockets: &Sockets, data: &[u8], entry: &Entry) -> i
         return send_udp(tunnel, sockets, data, entry.traffic_class, None);
     }
     let socket = sockets.raw(tunnel.is_ipv4()).ok_or_else(no_socket)?;
-    send(socket, data, &without_ports(&tunnel.path, entry.traffic_class), None)
+    send(
+        socket,
+        data,
+        &without_ports(&tunnel.path, entry.traffic_class),
+        None,
+    )
 }
 
 fn send_udp(
@@ -178,14 +203,24 @@ fn send_udp(
 ) -> io::Result<()> {
     let socket = sockets.udp(tunnel.is_ipv4()).ok_or_else(no_socket)?;
     let Path { local, remote, .. } = tunnel.path;
-    let to = Destination { local, remote: natt(remote), traffic_class };
+    let to = Destination {
+        local,
+        remote: natt(remote),
+        traffic_class,
+    };
     send(socket, data, &to, segment)
 }
 
 /// How large an outer packet may be, if this one is larger: IPv6 alone, IPv4's routers cut.
 fn in_fragments(tunnel: &Tunnel, sockets: &Sockets, entry: &Entry) -> Option<usize> {
-    let fit = tunnel.fit.filter(|_| !tunnel.is_ipv4() && sockets.fragmenter.is_some())?;
-    let udp = if tunnel.encapsulation == Encapsulation::Udp { UDP_HEADER_OCTETS } else { 0 };
+    let fit = tunnel
+        .fit
+        .filter(|_| !tunnel.is_ipv4() && sockets.fragmenter.is_some())?;
+    let udp = if tunnel.encapsulation == Encapsulation::Udp {
+        UDP_HEADER_OCTETS
+    } else {
+        0
+    };
     let octets = IPV6_HEADER_OCTETS + udp + entry.end - entry.begin;
     (octets > fit.outer).then_some(fit.outer)
 }
@@ -212,7 +247,10 @@ fn send_fragments(
         ESP
     };
     let to = without_ports(&tunnel.path, traffic_class);
-    let step = mtu.checked_sub(IPV6_HEADER_OCTETS + 8).and_then(room).ok_or_else(invalid)?;
+    let step = mtu
+        .checked_sub(IPV6_HEADER_OCTETS + 8)
+        .and_then(room)
+        .ok_or_else(invalid)?;
     let mut at = 0;
     for part in payload.chunks(step) {
         let more = at + part.len() < payload.len();
@@ -238,22 +276,40 @@ fn udp_datagram(data: &[u8], path: &Path) -> Option<Vec<u8>> {
             sum = sum.add(&ip.octets());
         }
     }
-    let sum = sum.add(&u32::from(length).to_be_bytes()).add(&[0, 0, 0, UDP]).add(&datagram).finish();
+    let sum = sum
+        .add(&u32::from(length).to_be_bytes())
+        .add(&[0, 0, 0, UDP])
+        .add(&datagram)
+        .finish();
     // RFC 768: a sum that comes out as zero is sent as all ones.
-    put(&mut datagram, 6, if sum == [0, 0] { &[0xFF, 0xFF] } else { &sum })?;
+    put(
+        &mut datagram,
+        6,
+        if sum == [0, 0] { &[0xFF, 0xFF] } else { &sum },
+    )?;
     Some(datagram)
 }
 
 /// A path that IKE found on port 500 has ESP on 4500 (RFC 7296 §2.23); else it is as it is.
 fn natt(remote: Endpoint) -> Endpoint {
-    let port = if remote.port == IKE_PORT { NATT_PORT } else { remote.port };
+    let port = if remote.port == IKE_PORT {
+        NATT_PORT
+    } else {
+        remote.port
+    };
     Endpoint { port, ..remote }
 }
 
 fn without_ports(path: &Path, traffic_class: u8) -> Destination {
     Destination {
-        local: Endpoint { port: 0, ..path.local },
-        remote: Endpoint { port: 0, ..path.remote },
+        local: Endpoint {
+            port: 0,
+            ..path.local
+        },
+        remote: Endpoint {
+            port: 0,
+            ..path.remote
+        },
         traffic_class,
     }
 }

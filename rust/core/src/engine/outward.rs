@@ -31,7 +31,9 @@ impl Pump {
 
     fn outward_in_tunnel(&mut self, flow: &Flow, packet: &mut [u8]) -> Result<(), Cause> {
         let index = self.tunnel_for(flow)?;
-        let Some(tunnel) = self.table.get(index) else { return Err(Cause::NoSa) };
+        let Some(tunnel) = self.table.get(index) else {
+            return Err(Cause::NoSa);
+        };
         let traffic_class = outer_traffic_class(packet, tunnel.copy_dscp);
         if let Some(fit) = tunnel.fit {
             if let Some(limit) = fit.refuses(packet) {
@@ -55,7 +57,11 @@ impl Pump {
                 self.drops.count(Cause::EventsFull);
             }
         }
-        Err(if self.table.is_empty() { Cause::NoSa } else { Cause::SelectorMismatchOut })
+        Err(if self.table.is_empty() {
+            Cause::NoSa
+        } else {
+            Cause::SelectorMismatchOut
+        })
     }
 
     /// Seal a payload into the next packet that leaves; it counts as `inner` octets.
@@ -67,7 +73,9 @@ impl Pump {
         inner: usize,
         traffic_class: u8,
     ) -> Result<(), Cause> {
-        let Some(tunnel) = self.table.get(index) else { return Err(Cause::NoSa) };
+        let Some(tunnel) = self.table.get(index) else {
+            return Err(Cause::NoSa);
+        };
         let octets = tunnel.outbound.sealed_octets(payload.len());
         if tunnel.encapsulation == Encapsulation::Tcp {
             return self.seal_into_stream(index, payload, next_header, inner, octets);
@@ -75,7 +83,12 @@ impl Pump {
         if !self.outbox.has_room(octets) {
             self.flush();
         }
-        let Self { outbox, table, events, .. } = self;
+        let Self {
+            outbox,
+            table,
+            events,
+            ..
+        } = self;
         let (Some(place), Some(tunnel)) = (outbox.place(octets), table.get_mut(index)) else {
             return Err(Cause::Oversized);
         };
@@ -95,11 +108,25 @@ impl Pump {
         inner: usize,
         octets: usize,
     ) -> Result<(), Cause> {
-        let Self { frame, table, streams, poll, events, now, .. } = self;
-        let Some(tunnel) = table.get_mut(index) else { return Err(Cause::NoSa) };
+        let Self {
+            frame,
+            table,
+            streams,
+            poll,
+            events,
+            now,
+            ..
+        } = self;
+        let Some(tunnel) = table.get_mut(index) else {
+            return Err(Cause::NoSa);
+        };
         frame.clear();
         frame.resize(LENGTH_OCTETS + octets, 0);
-        tunnel.seal_at(frame.get_mut(LENGTH_OCTETS..).unwrap_or_default(), payload, next_header)?;
+        tunnel.seal_at(
+            frame.get_mut(LENGTH_OCTETS..).unwrap_or_default(),
+            payload,
+            next_header,
+        )?;
         if let Some(event) = tunnel.near_end() {
             events.put(event);
         }

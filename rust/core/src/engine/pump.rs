@@ -202,14 +202,29 @@ impl Pump {
     }
 
     pub fn counters(&self) -> Counters {
-        let sas = self.table.iter().map(|it| (it.inbound_spi, it.counters)).collect();
-        Counters { drops: self.drops.clone(), sas }
+        let sas = self
+            .table
+            .iter()
+            .map(|it| (it.inbound_spi, it.counters))
+            .collect();
+        Counters {
+            drops: self.drops.clone(),
+            sas,
+        }
     }
 
-    pub fn set_path_mtu(&mut self, spi: u32, mtu: usize, whole: usize) -> Result<(), super::Unknown> {
+    pub fn set_path_mtu(
+        &mut self,
+        spi: u32,
+        mtu: usize,
+        whole: usize,
+    ) -> Result<(), super::Unknown> {
         let tunnel = self.table.named(spi)?;
         let inner = inner_mtu(mtu, tunnel.is_ipv4(), tunnel.encapsulation, tunnel.suite);
-        tunnel.fit = Some(Fit { outer: whole, inner });
+        tunnel.fit = Some(Fit {
+            outer: whole,
+            inner,
+        });
         Ok(())
     }
 
@@ -248,7 +263,14 @@ impl Pump {
     }
 
     pub(super) fn flush(&mut self) {
-        let Self { outbox, table, interface, drops, now, .. } = self;
+        let Self {
+            outbox,
+            table,
+            interface,
+            drops,
+            now,
+            ..
+        } = self;
         outbox.flush(table, &interface.sockets, drops, *now);
     }
 
@@ -265,7 +287,11 @@ impl Pump {
             };
             let mut local = received.local;
             local.port = port;
-            let path = Path { local, remote: received.sender, in_tcp: false };
+            let path = Path {
+                local,
+                remote: received.sender,
+                in_tcp: false,
+            };
             let all = buffer.get_mut(..received.octets).unwrap_or_default();
             if all.is_empty() {
                 self.datagram(all, path, received.traffic_class);
@@ -291,16 +317,24 @@ impl Pump {
             let packet = buffer.get_mut(..received.octets).unwrap_or_default();
             if family == 1 {
                 let protocol_at = ipv6_front(&received, &self.control, &mut headers);
-                let own = Front { octets: &headers, protocol_at };
+                let own = Front {
+                    octets: &headers,
+                    protocol_at,
+                };
                 let _ = self.inward(packet, own.traffic_class(), Some(own));
                 continue;
             }
             // A raw IPv4 socket hands over the IP header too (raw(7)), a raw IPv6 one does not.
-            let Some((front, rest)) = split(packet) else { continue };
+            let Some((front, rest)) = split(packet) else {
+                continue;
+            };
             let (header, end) = (front.octets.len(), front.octets.len() + rest.len());
             let packet = packet.get_mut(..end).unwrap_or_default();
             if let Some((octets, esp)) = packet.split_at_mut_checked(header) {
-                let own = Front { octets, protocol_at: 9 };
+                let own = Front {
+                    octets,
+                    protocol_at: 9,
+                };
                 let _ = self.inward(esp, own.traffic_class(), Some(own));
             }
         }
@@ -309,11 +343,14 @@ impl Pump {
 
     fn read_stream(&mut self, number: u64) {
         let mut buffer = std::mem::take(&mut self.frame);
-        let path = self.streams.ready(number, &mut buffer, &self.poll, &self.events);
+        let path = self
+            .streams
+            .ready(number, &mut buffer, &self.poll, &self.events);
         if let Some(path) = path {
             let mut at = 0;
             while let Some((begin, end)) =
-                self.streams.next_message(number, &buffer, at, &self.poll, &self.events)
+                self.streams
+                    .next_message(number, &buffer, at, &self.poll, &self.events)
             {
                 at = end;
                 if let Some(message) = buffer.get_mut(begin..end).filter(|it| !it.is_empty()) {
@@ -342,7 +379,8 @@ impl Pump {
         if kind != Some(Kind::Esp) {
             self.datagram(message, path, 0);
             if kind.is_none() {
-                self.streams.doubt(number, Cause::NotEsp, &self.poll, &self.events);
+                self.streams
+                    .doubt(number, Cause::NotEsp, &self.poll, &self.events);
             }
             return;
         }
@@ -393,7 +431,8 @@ impl Pump {
     fn send_keepalives(&mut self) {
         let interval = self.interface.keepalive_seconds;
         self.next_keepalive = self.now + interval;
-        let waits = |it: &super::tunnel::Tunnel| it.keepalive && it.encapsulation == Encapsulation::Udp;
+        let waits =
+            |it: &super::tunnel::Tunnel| it.keepalive && it.encapsulation == Encapsulation::Udp;
         // An old SA and the one that replaces it share a mapping: one packet is enough for both.
         let mut newest: Vec<(Path, f64)> = Vec::new();
         for tunnel in self.table.iter().filter(|it| waits(it)) {

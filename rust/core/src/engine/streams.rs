@@ -55,7 +55,12 @@ pub struct Streams {
 impl Streams {
     /// Their numbers, which are those that `Poll` tells too, begin at `first_number`.
     pub fn new(first_number: u64) -> Self {
-        Self { first_number, added: 0, by_number: HashMap::new(), by_path: HashMap::new() }
+        Self {
+            first_number,
+            added: 0,
+            by_number: HashMap::new(),
+            by_path: HashMap::new(),
+        }
     }
 
     /// # Errors
@@ -64,9 +69,20 @@ impl Streams {
         let number = self.first_number + self.added;
         poll.add(&new.socket, number)?;
         self.added += 1;
-        let NewStream { socket, path, originated } = new;
+        let NewStream {
+            socket,
+            path,
+            originated,
+        } = new;
         let (unsent, held) = (Vec::new(), Vec::new());
-        let stream = Stream { socket, path, originated, unsent, held, doubts: 0 };
+        let stream = Stream {
+            socket,
+            path,
+            originated,
+            unsent,
+            held,
+            doubts: 0,
+        };
         self.by_path.insert(path, number);
         self.by_number.insert(number, stream);
         Ok(())
@@ -96,7 +112,9 @@ impl Streams {
         }
         match send(&stream.socket, frame, SendFlags::NOSIGNAL) {
             Ok(sent) => {
-                stream.unsent.extend_from_slice(frame.get(sent..).unwrap_or_default());
+                stream
+                    .unsent
+                    .extend_from_slice(frame.get(sent..).unwrap_or_default());
                 if !stream.unsent.is_empty() {
                     let _ = poll.watch_writing(&stream.socket, number, true);
                 }
@@ -113,9 +131,15 @@ impl Streams {
     /// An IKE message; it waits, bounded, until the connection takes it, or is dropped: the
     /// protocol sends its requests again when there is a new connection.
     pub fn send_ike(&mut self, data: &[u8], path: &Path, poll: &Poll, events: &Events) {
-        let Some(number) = self.by_path.get(path).copied() else { return };
-        let Some(stream) = self.by_number.get_mut(&number) else { return };
-        let Some(length) = length_of(NON_ESP_MARKER.len() + data.len()) else { return };
+        let Some(number) = self.by_path.get(path).copied() else {
+            return;
+        };
+        let Some(stream) = self.by_number.get_mut(&number) else {
+            return;
+        };
+        let Some(length) = length_of(NON_ESP_MARKER.len() + data.len()) else {
+            return;
+        };
         if stream.unsent.len() + data.len() > IKE_WAITING_OCTETS {
             return;
         }
@@ -205,7 +229,9 @@ impl Streams {
     /// A few unknown SPIs are no sign of that, as both sides' databases may differ for a moment; a
     /// packet that is not authentic cannot come about in TCP by itself.
     pub fn doubt(&mut self, number: u64, cause: Cause, poll: &Poll, events: &Events) {
-        let Some(stream) = self.by_number.get_mut(&number) else { return };
+        let Some(stream) = self.by_number.get_mut(&number) else {
+            return;
+        };
         match cause {
             Cause::BadIcv => {
                 self.close(number, "a packet in it was not authentic", poll, events);
@@ -225,7 +251,10 @@ impl Streams {
     ///
     /// Never when we opened it: who opens the connections knows which one is the last.
     pub fn supersedes(&self, number: u64, path: &Path) -> bool {
-        let originated = self.by_number.get(&number).is_none_or(|stream| stream.originated);
+        let originated = self
+            .by_number
+            .get(&number)
+            .is_none_or(|stream| stream.originated);
         !originated && self.by_path.get(path).is_none_or(|other| *other < number)
     }
 
@@ -236,7 +265,9 @@ impl Streams {
     }
 
     fn flush(&mut self, number: u64, poll: &Poll, events: &Events) {
-        let Some(stream) = self.by_number.get_mut(&number) else { return };
+        let Some(stream) = self.by_number.get_mut(&number) else {
+            return;
+        };
         while !stream.unsent.is_empty() {
             match send(&stream.socket, &stream.unsent, SendFlags::NOSIGNAL) {
                 Ok(sent) => drop(stream.unsent.drain(..sent)),
@@ -262,5 +293,8 @@ impl Streams {
 /// In words, such as "connection reset by peer".
 fn reason(error: Errno) -> String {
     let text = std::io::Error::from(error).to_string().to_lowercase();
-    text.split(" (os error").next().unwrap_or_default().to_owned()
+    text.split(" (os error")
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }

@@ -69,7 +69,9 @@ impl Table {
     /// # Errors
     /// `Unknown`.
     pub fn named(&mut self, spi: u32) -> Result<&mut Tunnel, Unknown> {
-        self.inbound(spi).and_then(|index| self.get_mut(index)).ok_or(Unknown(spi))
+        self.inbound(spi)
+            .and_then(|index| self.get_mut(index))
+            .ok_or(Unknown(spi))
     }
 
     /// The newest tunnel that carries the flow and that the peer has proved to hold.
@@ -78,7 +80,11 @@ impl Table {
     /// within those of another, the longest prefix decides.
     pub fn outbound(&self, flow: &Flow) -> Option<usize> {
         let narrowest = if self.nested {
-            Some(self.iter().filter_map(|tunnel| tunnel.matcher.remote_span(flow)).min()?)
+            Some(
+                self.iter()
+                    .filter_map(|tunnel| tunnel.matcher.remote_span(flow))
+                    .min()?,
+            )
         } else {
             None
         };
@@ -105,7 +111,9 @@ impl Table {
         if !self.nested {
             return true;
         }
-        let owner = self.outbound(&flow.reversed()).and_then(|owner| self.get(owner));
+        let owner = self
+            .outbound(&flow.reversed())
+            .and_then(|owner| self.get(owner));
         let peer = self.get(index).map(|tunnel| &tunnel.peer);
         owner.is_none_or(|owner| Some(&owner.peer) == peer)
     }
@@ -114,7 +122,9 @@ impl Table {
     pub fn is_transport(&self, flow: &Flow) -> bool {
         let pair = (flow.version, flow.source, flow.destination);
         self.transport
-            && self.iter().any(|tunnel| tunnel.hosts.as_ref().is_some_and(|it| it.pair == pair))
+            && self
+                .iter()
+                .any(|tunnel| tunnel.hosts.as_ref().is_some_and(|it| it.pair == pair))
     }
 
     /// # Errors
@@ -131,7 +141,8 @@ impl Table {
         let tunnel = Tunnel::new(child, key_hash, now).map_err(|WrongKey| Refused::WrongKey)?;
         self.nested = self.nested || self.iter().any(|other| nested(&tunnel, other));
         self.transport |= tunnel.hosts.is_some();
-        self.by_spi.insert(child.inbound_spi, self.oldest_first.len());
+        self.by_spi
+            .insert(child.inbound_spi, self.oldest_first.len());
         self.oldest_first.push(Box::new(tunnel));
         Ok(())
     }
@@ -144,7 +155,10 @@ impl Table {
         for other in self.by_spi.values_mut() {
             *other -= usize::from(*other > index);
         }
-        self.transport = self.oldest_first.iter().any(|tunnel| tunnel.hosts.is_some());
+        self.transport = self
+            .oldest_first
+            .iter()
+            .any(|tunnel| tunnel.hosts.is_some());
         let mut rest = self.oldest_first.iter();
         self.nested = self.nested
             && std::iter::from_fn(|| Some((rest.next()?, rest.clone())))

@@ -14,14 +14,21 @@ use crate::wire::protocol::{ESP, IPV4, IPV6};
 impl Pump {
     pub(super) fn outward_whole(&mut self, packet: &[u8]) -> Result<(), Cause> {
         let part = parse(packet).map_err(|Malformed| Cause::NotIp)?;
-        let Some(part) = part else { return self.seal_whole(packet, None) };
+        let Some(part) = part else {
+            return self.seal_whole(packet, None);
+        };
         let lost = self.reassembly.lost;
         let whole = self.reassembly.add(part, packet.len(), self.now);
-        self.drops.add(Cause::Reassembly, self.reassembly.lost - lost);
+        self.drops
+            .add(Cause::Reassembly, self.reassembly.lost - lost);
         match whole {
             None => Ok(()),
             Some(whole) => {
-                let Whole { packet, largest, identification } = whole;
+                let Whole {
+                    packet,
+                    largest,
+                    identification,
+                } = whole;
                 self.seal_whole(&packet, Some((largest, identification)))
             }
         }
@@ -31,7 +38,9 @@ impl Pump {
     fn seal_whole(&mut self, packet: &[u8], was: Option<(usize, u32)>) -> Result<(), Cause> {
         let flow = parse_flow(packet).ok_or(Cause::NotIp)?;
         let index = self.tunnel_for(&flow)?;
-        let Some(tunnel) = self.table.get(index) else { return Err(Cause::NoSa) };
+        let Some(tunnel) = self.table.get(index) else {
+            return Err(Cause::NoSa);
+        };
         if tunnel.hosts.is_none() {
             let next_header = if version(packet) == 4 { IPV4 } else { IPV6 };
             return self.seal(index, packet, next_header, packet.len(), 0);
@@ -46,7 +55,9 @@ impl Pump {
         let header = own.octets.len();
         let mut sealed = own.octets.to_vec();
         sealed.resize(header + tunnel.outbound.sealed_octets(payload.len()), 0);
-        let Some(tunnel) = self.table.get_mut(index) else { return Err(Cause::NoSa) };
+        let Some(tunnel) = self.table.get_mut(index) else {
+            return Err(Cause::NoSa);
+        };
         let place = sealed.get_mut(header..).unwrap_or_default();
         tunnel.seal_at(place, payload, own.protocol())?;
         if let Some(event) = tunnel.near_end() {

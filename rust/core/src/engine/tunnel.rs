@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use super::events::Event;
 use crate::crypto::{Suite, WrongKey};
-use crate::esp::drops::Cause;
 use crate::esp::boundary::Fit;
+use crate::esp::drops::Cause;
 use crate::esp::open::Inbound;
 use crate::esp::seal::Outbound;
 use crate::sa::child::{ChildSa, Encapsulation, Mode, Path};
@@ -86,7 +86,9 @@ impl Tunnel {
             keepalive: child.keepalive,
             rewritten: child.rewritten,
             copy_dscp: child.copy_dscp,
-            hosts: (child.mode == Mode::Transport).then(|| hosts(child)).flatten(),
+            hosts: (child.mode == Mode::Transport)
+                .then(|| hosts(child))
+                .flatten(),
             fit: None,
             proved: !child.await_proof,
             near_end_told: false,
@@ -102,7 +104,10 @@ impl Tunnel {
 }
 
 fn hosts(child: &ChildSa) -> Option<Hosts> {
-    let (local, remote) = (child.local_selectors.first()?, child.remote_selectors.first()?);
+    let (local, remote) = (
+        child.local_selectors.first()?,
+        child.remote_selectors.first()?,
+    );
     let pair = (local.version, local.start, remote.start);
     let (front, protocol_at) = if local.version == 4 {
         let mut front = vec![0x45, 0, 0, 0, 0, 0, 0, 0, HOP_LIMIT, ESP, 0, 0];
@@ -115,7 +120,11 @@ fn hosts(child: &ChildSa) -> Option<Hosts> {
         front.extend_from_slice(&local.start.to_be_bytes());
         (front, 6)
     };
-    Some(Hosts { pair, front, protocol_at })
+    Some(Hosts {
+        pair,
+        front,
+        protocol_at,
+    })
 }
 
 impl Tunnel {

@@ -37,7 +37,9 @@ impl Fit {
         if packet.len() <= self.inner {
             return None;
         }
-        let limit = self.inner.max(if version(packet) == 4 { 576 } else { 1280 });
+        let limit = self
+            .inner
+            .max(if version(packet) == 4 { 576 } else { 1280 });
         (packet.len() > limit && !may_fragment(packet)).then_some(limit)
     }
 }
@@ -45,7 +47,11 @@ impl Fit {
 /// The largest inner packet whose outer packet has at most `underlay_mtu` octets.
 #[must_use]
 pub fn inner_mtu(mtu: usize, outer_is_ipv4: bool, how: Encapsulation, suite: Suite) -> usize {
-    let outer = if outer_is_ipv4 { IPV4_HEADER_OCTETS } else { IPV6_HEADER_OCTETS };
+    let outer = if outer_is_ipv4 {
+        IPV4_HEADER_OCTETS
+    } else {
+        IPV6_HEADER_OCTETS
+    };
     let around = match how {
         Encapsulation::Esp => 0,
         Encapsulation::Udp => UDP_HEADER_OCTETS,

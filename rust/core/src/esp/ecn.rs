@@ -38,7 +38,10 @@ pub fn outer_traffic_class(inner: &[u8], copy_dscp: bool) -> u8 {
 pub fn decapsulate(inner: &mut [u8], outer_class: u8) -> Result<(), Cause> {
     let before = traffic_class(inner) & ECN;
     let row = DECAPSULATED.get(usize::from(before));
-    let after = row.and_then(|row| row.get(usize::from(outer_class & ECN))).copied().flatten();
+    let after = row
+        .and_then(|row| row.get(usize::from(outer_class & ECN)))
+        .copied()
+        .flatten();
     let after = after.ok_or(Cause::Congested)?;
     if after != before {
         set(inner, after);

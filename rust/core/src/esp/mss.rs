@@ -30,7 +30,10 @@ fn find(packet: &[u8], largest: usize) -> Option<(usize, usize, u16)> {
         if octet(packet, 9)? != TCP || u16_at(packet, 6)? & 0x3FFF != 0 {
             return None;
         }
-        (usize::from(octet(packet, 0)? & 0x0F) * 4, IPV4_HEADER_OCTETS)
+        (
+            usize::from(octet(packet, 0)? & 0x0F) * 4,
+            IPV4_HEADER_OCTETS,
+        )
     } else {
         if octet(packet, 6)? != TCP {
             return None;

@@ -30,7 +30,13 @@ impl Inbound {
         window: u32,
     ) -> Result<Self, WrongKey> {
         let window = ReplayWindow::new(window, esn);
-        Ok(Self { keyed: Keyed::new(suite, key)?, suite, spi, esn, window })
+        Ok(Self {
+            keyed: Keyed::new(suite, key)?,
+            suite,
+            spi,
+            esn,
+            window,
+        })
     }
 
     /// The payload of an authentic packet, in place, and its next header; no look at what that is.
@@ -66,8 +72,10 @@ impl Inbound {
         if !self.window.check(sequence) {
             return Err(Cause::Replay);
         }
-        let plaintext =
-            self.keyed.open(packet, sequence, self.esn).map_err(|_| Cause::BadIcv)?;
+        let plaintext = self
+            .keyed
+            .open(packet, sequence, self.esn)
+            .map_err(|_| Cause::BadIcv)?;
         if !self.window.commit(sequence) {
             return Err(Cause::Replay);
         }

@@ -29,9 +29,9 @@ pub struct Whole {
 #[derive(Default)]
 struct Unfinished {
     until: f64,
-    pieces: BTreeMap<usize, Vec<u8>>, // by offset
+    pieces: BTreeMap<usize, Vec<u8>>,    // by offset
     front: Option<(Vec<u8>, usize, u8)>, // from the first part
-    end: Option<usize>, // from the last part
+    end: Option<usize>,                  // from the last part
     largest: usize,
     octets: usize,
     spoilt: bool,
@@ -56,7 +56,11 @@ impl Reassembly {
         let datagram = self.unfinished.entry(key).or_insert_with(|| {
             self.oldest_first.push_back(key);
             self.octets += KEEPING_OCTETS;
-            Unfinished { until: now + SECONDS, octets: KEEPING_OCTETS, ..Unfinished::default() }
+            Unfinished {
+                until: now + SECONDS,
+                octets: KEEPING_OCTETS,
+                ..Unfinished::default()
+            }
         });
         if datagram.spoilt {
             return None;
@@ -82,7 +86,11 @@ impl Reassembly {
         }
         complete(&mut packet, header, protocol_at, protocol)?;
         let identification = key.identification;
-        Some(Whole { packet, largest: datagram.largest, identification })
+        Some(Whole {
+            packet,
+            largest: datagram.largest,
+            identification,
+        })
     }
 
     /// What is too late; and the oldest, while all together is too much.
@@ -107,7 +115,11 @@ impl Unfinished {
     /// None where it contradicts what is here.
     fn put(&mut self, part: Fragment<'_>) -> Option<()> {
         let (start, end) = (part.offset, part.offset + part.data.len());
-        if self.pieces.get(&start).is_some_and(|known| known == part.data) {
+        if self
+            .pieces
+            .get(&start)
+            .is_some_and(|known| known == part.data)
+        {
             return Some(()); // the very same once more
         }
         if let Some((at, known)) = self.pieces.range(..=start).next_back()
@@ -115,10 +127,18 @@ impl Unfinished {
         {
             return None;
         }
-        if self.pieces.range(start..).next().is_some_and(|(at, _)| *at < end) {
+        if self
+            .pieces
+            .range(start..)
+            .next()
+            .is_some_and(|(at, _)| *at < end)
+        {
             return None;
         }
-        let reach = self.pieces.last_key_value().map_or(0, |(at, known)| at + known.len());
+        let reach = self
+            .pieces
+            .last_key_value()
+            .map_or(0, |(at, known)| at + known.len());
         let known_end = self.end.or((!part.more).then_some(end));
         if known_end.is_some_and(|last| end.max(reach) > last) {
             return None;
@@ -147,4 +167,3 @@ impl Unfinished {
         self.octets = KEEPING_OCTETS;
     }
 }
-

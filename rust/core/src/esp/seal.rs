@@ -56,7 +56,12 @@ impl Outbound {
     ///
     /// # Errors
     /// `SequenceExhausted` when the counter would cycle (§3.3.3: it MUST NOT, with ESN neither).
-    pub fn seal(&mut self, packet: &mut [u8], payload: usize, next_header: u8) -> Result<(), Cause> {
+    pub fn seal(
+        &mut self,
+        packet: &mut [u8],
+        payload: usize,
+        next_header: u8,
+    ) -> Result<(), Cause> {
         if self.sequence >= self.limit {
             return Err(Cause::SequenceExhausted);
         }
@@ -71,6 +76,8 @@ impl Outbound {
         }
         // Only a buffer that is not of `sealed_octets` fails: a mistake of this program, after
         // which nothing leaves.
-        self.keyed.seal(packet, sequence, self.esn).map_err(|_| Cause::Oversized)
+        self.keyed
+            .seal(packet, sequence, self.esn)
+            .map_err(|_| Cause::Oversized)
     }
 }

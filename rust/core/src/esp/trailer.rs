@@ -13,7 +13,9 @@ pub fn padded(payload: usize, alignment: usize) -> usize {
 
 /// Write the trailer into `rest`, all that is behind the payload: 1, 2, 3, ..., its length, next.
 pub fn write(rest: &mut [u8], next_header: u8) {
-    let Some((trailer, padding)) = rest.split_last_chunk_mut::<TRAILER_OCTETS>().map(|(p, t)| (t, p))
+    let Some((trailer, padding)) = rest
+        .split_last_chunk_mut::<TRAILER_OCTETS>()
+        .map(|(p, t)| (t, p))
     else {
         return;
     };
@@ -34,7 +36,10 @@ pub fn write(rest: &mut [u8], next_header: u8) {
 /// `Truncated` or `BadPadding`.
 pub fn read(plaintext: &[u8]) -> Result<(usize, u8), Cause> {
     let (rest, [length, next_header]) = plaintext.split_last_chunk().ok_or(Cause::Truncated)?;
-    let payload = rest.len().checked_sub(usize::from(*length)).ok_or(Cause::BadPadding)?;
+    let payload = rest
+        .len()
+        .checked_sub(usize::from(*length))
+        .ok_or(Cause::BadPadding)?;
     let padding = rest.get(payload..).unwrap_or_default();
     if !padding.iter().copied().eq(1..=*length) {
         return Err(Cause::BadPadding);

@@ -42,7 +42,11 @@ impl ReplayWindow {
         let bottom_low = top_low.wrapping_sub(reach);
         let high = if top_low >= reach {
             // Case A: the window lies in one subspace.
-            if low32 >= bottom_low { top_high } else { top_high.checked_add(1)? }
+            if low32 >= bottom_low {
+                top_high
+            } else {
+                top_high.checked_add(1)?
+            }
         } else if top_high == 0 {
             0 // Case B, but no subspace lies before the first
         } else if low32 >= bottom_low {

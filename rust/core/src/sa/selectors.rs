@@ -52,7 +52,8 @@ fn ports_overlap(a: (u16, u16), b: (u16, u16)) -> bool {
 /// Is there a packet that both would take?
 #[must_use]
 pub fn overlap(a: &[Selector], b: &[Selector]) -> bool {
-    a.iter().any(|one| b.iter().any(|other| one.overlaps(other)))
+    a.iter()
+        .any(|one| b.iter().any(|other| one.overlaps(other)))
 }
 
 /// Whether a packet belongs to an SA: any local selector goes with any remote one (§2.9).
@@ -66,7 +67,10 @@ impl Matcher {
     /// Of one SA.
     #[must_use]
     pub fn new(local: &[Selector], remote: &[Selector]) -> Self {
-        Self { local: local.into(), remote: remote.into() }
+        Self {
+            local: local.into(),
+            remote: remote.into(),
+        }
     }
 
     /// From a local address to a remote one.
@@ -89,7 +93,11 @@ impl Matcher {
             return None;
         }
         let takes = |one: &&Selector| to(std::slice::from_ref(*one), flow);
-        let spans = self.remote.iter().filter(takes).map(|one| one.end - one.start);
+        let spans = self
+            .remote
+            .iter()
+            .filter(takes)
+            .map(|one| one.end - one.start);
         spans.min()
     }
 
@@ -101,11 +109,27 @@ impl Matcher {
 }
 
 fn from(selectors: &[Selector], flow: &Flow) -> bool {
-    let Flow { version, source, protocol, source_port, .. } = *flow;
-    selectors.iter().any(|one| one.covers(version, source, protocol, source_port))
+    let Flow {
+        version,
+        source,
+        protocol,
+        source_port,
+        ..
+    } = *flow;
+    selectors
+        .iter()
+        .any(|one| one.covers(version, source, protocol, source_port))
 }
 
 fn to(selectors: &[Selector], flow: &Flow) -> bool {
-    let Flow { version, destination, protocol, destination_port, .. } = *flow;
-    selectors.iter().any(|one| one.covers(version, destination, protocol, destination_port))
+    let Flow {
+        version,
+        destination,
+        protocol,
+        destination_port,
+        ..
+    } = *flow;
+    selectors
+        .iter()
+        .any(|one| one.covers(version, destination, protocol, destination_port))
 }

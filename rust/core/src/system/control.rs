@@ -16,7 +16,10 @@ pub struct Control<const WORDS: usize> {
 
 impl<const WORDS: usize> Default for Control<WORDS> {
     fn default() -> Self {
-        Self { words: [0; WORDS], octets: 0 }
+        Self {
+            words: [0; WORDS],
+            octets: 0,
+        }
     }
 }
 
@@ -65,13 +68,17 @@ impl<const WORDS: usize> Control<WORDS> {
 
     /// The messages that were received.
     pub fn messages(&self) -> impl Iterator<Item = Message<'_>> {
-        let mut rest = octets_of(&self.words).get(..self.octets).unwrap_or_default();
+        let mut rest = octets_of(&self.words)
+            .get(..self.octets)
+            .unwrap_or_default();
         std::iter::from_fn(move || {
             let length = usize::from_ne_bytes(array(rest, 0)?);
             let level = i32::from_ne_bytes(array(rest, WORD)?);
             let kind = i32::from_ne_bytes(array(rest, WORD + 4)?);
             let content = rest.get(HEADER..length)?;
-            rest = rest.get(length.next_multiple_of(WORD)..).unwrap_or_default();
+            rest = rest
+                .get(length.next_multiple_of(WORD)..)
+                .unwrap_or_default();
             Some((level, kind, content))
         })
     }

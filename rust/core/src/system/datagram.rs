@@ -53,7 +53,10 @@ pub fn receive(
     control: &mut Receiving,
 ) -> Result<Option<Received>> {
     let mut name = [0u8; NAME_OCTETS];
-    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    let mut part = libc::iovec {
+        iov_base: buffer.as_mut_ptr().cast(),
+        iov_len: buffer.len(),
+    };
     let (at, room) = control.room();
     let mut message = empty();
     message.msg_name = name.as_mut_ptr().cast();
@@ -73,14 +76,23 @@ pub fn receive(
     };
     control.filled(message.msg_controllen as usize);
     let sender = sender(&name).ok_or_else(unheard_of)?;
-    let mut received =
-        Received { octets, segment: octets, sender, local: sender, traffic_class: 0 };
+    let mut received = Received {
+        octets,
+        segment: octets,
+        sender,
+        local: sender,
+        traffic_class: 0,
+    };
     let mut told = false;
     for (level, kind, content) in control.messages() {
         match (level, kind) {
             (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
                 if let Some(ip) = array::<4>(content, 4) {
-                    received.local = Endpoint { ip: Ipv4Addr::from(ip).into(), scope: 0, port: 0 };
+                    received.local = Endpoint {
+                        ip: Ipv4Addr::from(ip).into(),
+                        scope: 0,
+                        port: 0,
+                    };
                     told = true;
                 }
             }
@@ -99,12 +111,19 @@ pub fn receive(
             }
             (libc::SOL_UDP, UDP_GRO) => {
                 let size = array(content, 0).map_or(0, i32::from_ne_bytes);
-                received.segment = usize::try_from(size).ok().filter(|n| *n > 0).unwrap_or(octets);
+                received.segment = usize::try_from(size)
+                    .ok()
+                    .filter(|n| *n > 0)
+                    .unwrap_or(octets);
             }
             _ => {}
         }
     }
-    if told { Ok(Some(received)) } else { Err(unheard_of()) }
+    if told {
+        Ok(Some(received))
+    } else {
+        Err(unheard_of())
+    }
 }
 
 /// Send one datagram; with `segment`, several of that size, the last perhaps shorter, at once.
@@ -112,12 +131,7 @@ pub fn receive(
 /// # Errors
 /// As the kernel says: EAGAIN when the buffer is full, ENETUNREACH without a route, that or EINVAL
 /// when the local address is not ours, EINVAL for a link-local address without a device.
-pub fn send(
-    fd: impl AsFd,
-    data: &[u8],
-    to: &Destination,
-    segment: Option<u16>,
-) -> Result<()> {
+pub fn send(fd: impl AsFd, data: &[u8], to: &Destination, segment: Option<u16>) -> Result<()> {
     let name = name(&to.remote).ok_or_else(|| Error::from_raw_os_error(libc::EINVAL))?;
     let mut control = Sending::default();
     let class = c_int::from(to.traffic_class).to_ne_bytes();
@@ -143,7 +157,10 @@ pub fn send(
     if let Some(size) = segment {
         control.push(libc::SOL_UDP, UDP_SEGMENT, &size.to_ne_bytes());
     }
-    let mut part = libc::iovec { iov_base: data.as_ptr().cast_mut().cast(), iov_len: data.len() };
+    let mut part = libc::iovec {
+        iov_base: data.as_ptr().cast_mut().cast(),
+        iov_len: data.len(),
+    };
     let (at, octets) = control.content();
     let mut message = empty();
     message.msg_name = name.0.as_ptr().cast_mut().cast();
@@ -154,7 +171,11 @@ pub fn send(
     message.msg_controllen = octets as _;
     // SAFETY: as in `receive`; sendmsg writes to none of it.
     let sent = unsafe { libc::sendmsg(fd.as_fd().as_raw_fd(), &raw const message, 0) };
-    if sent < 0 { Err(Error::last_os_error()) } else { Ok(()) }
+    if sent < 0 {
+        Err(Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 /// Send an IP packet as it is, to its own destination. The kernel does not fragment it.
@@ -168,7 +189,11 @@ pub fn send_whole(fd: impl AsFd, packet: &[u8]) -> Result<()> {
         array::<16>(packet, 24).map(|ip| Ipv6Addr::from(ip).into())
     }
     .ok_or_else(|| Error::from_raw_os_error(libc::EINVAL))?;
-    let name = name_of(&Endpoint { ip, scope: 0, port: 0 });
+    let name = name_of(&Endpoint {
+        ip,
+        scope: 0,
+        port: 0,
+    });
     // SAFETY: both buffers outlive the call, and are as long as it is told.
     let sent = unsafe {
         libc::sendto(
@@ -180,7 +205,11 @@ pub fn send_whole(fd: impl AsFd, packet: &[u8]) -> Result<()> {
             name.1,
         )
     };
-    if sent < 0 { Err(Error::last_os_error()) } else { Ok(()) }
+    if sent < 0 {
+        Err(Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 /// Ask for several datagrams of one sender at once (Linux 5.0); whether the kernel does that.
@@ -203,7 +232,9 @@ pub fn set_gro(fd: impl AsFd, on: bool) -> bool {
 #[must_use]
 pub fn local_port(fd: impl AsFd) -> u16 {
     use rustix::net::{SocketAddrV4, SocketAddrV6, getsockname};
-    let Ok(address) = getsockname(fd) else { return 0 };
+    let Ok(address) = getsockname(fd) else {
+        return 0;
+    };
     SocketAddrV4::try_from(address.clone())
         .map(|known| known.port())
         .or_else(|_| SocketAddrV6::try_from(address).map(|known| known.port()))
@@ -251,16 +282,28 @@ fn sender(name: &[u8; NAME_OCTETS]) -> Option<Endpoint> {
     let port = u16::from_be_bytes(array(name, 2)?);
     if family == libc::AF_INET {
         let ip = Ipv4Addr::from(array::<4>(name, 4)?);
-        return Some(Endpoint { ip: ip.into(), scope: 0, port });
+        return Some(Endpoint {
+            ip: ip.into(),
+            scope: 0,
+            port,
+        });
     }
     let ip = Ipv6Addr::from(array::<16>(name, 8)?);
     (family == libc::AF_INET6).then(|| {
-        scoped(ip, u32::from_ne_bytes([name[24], name[25], name[26], name[27]]), port)
+        scoped(
+            ip,
+            u32::from_ne_bytes([name[24], name[25], name[26], name[27]]),
+            port,
+        )
     })
 }
 
 /// A link-local address means something only together with its device (RFC 4007 §6).
 fn scoped(ip: Ipv6Addr, index: u32, port: u16) -> Endpoint {
     let scope = if ip.is_unicast_link_local() { index } else { 0 };
-    Endpoint { ip: ip.into(), scope, port }
+    Endpoint {
+        ip: ip.into(),
+        scope,
+        port,
+    }
 }

@@ -19,7 +19,9 @@ impl Poll {
     /// # Errors
     /// As the kernel says: too many descriptors, no memory.
     pub fn new() -> Result<Self> {
-        Ok(Self { epoll: epoll::create(CreateFlags::CLOEXEC)? })
+        Ok(Self {
+            epoll: epoll::create(CreateFlags::CLOEXEC)?,
+        })
     }
 
     /// Watch for something to read.
@@ -35,7 +37,11 @@ impl Poll {
     /// # Errors
     /// For a descriptor that was not added.
     pub fn watch_writing(&self, fd: impl AsFd, token: u64, writing: bool) -> Result<()> {
-        let flags = if writing { EventFlags::IN | EventFlags::OUT } else { EventFlags::IN };
+        let flags = if writing {
+            EventFlags::IN | EventFlags::OUT
+        } else {
+            EventFlags::IN
+        };
         epoll::modify(&self.epoll, fd, EventData::new_u64(token), flags)
     }
 

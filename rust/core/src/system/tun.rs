@@ -18,7 +18,11 @@ pub fn has_headers(fd: impl AsFd) -> bool {
         flags: libc::c_short,
         rest: [u8; 22],
     }
-    let mut request = Request { name: [0; libc::IFNAMSIZ], flags: 0, rest: [0; 22] };
+    let mut request = Request {
+        name: [0; libc::IFNAMSIZ],
+        flags: 0,
+        rest: [0; 22],
+    };
     // SAFETY: TUNGETIFF writes a struct ifreq of 40 octets, which `Request` is.
     let done = unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), TUNGETIFF as _, &raw mut request) };
     done == 0 && request.flags & IFF_VNET_HDR != 0

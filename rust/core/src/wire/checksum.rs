@@ -52,9 +52,9 @@ pub fn adjusted(checksum: [u8; 2], before: &[u8], after: &[u8]) -> [u8; 2] {
     // ~m of each word: so it is over an even number of octets only.
     let complement = |octets: &[u8]| {
         let (words, _) = octets.as_chunks::<2>();
-        words
-            .iter()
-            .fold(0u64, |sum, word| sum + u64::from(!u16::from_ne_bytes(*word)))
+        words.iter().fold(0u64, |sum, word| {
+            sum + u64::from(!u16::from_ne_bytes(*word))
+        })
     };
     Sum(u64::from(!u16::from_ne_bytes(checksum)) + complement(before))
         .add(after)

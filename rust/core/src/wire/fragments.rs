@@ -167,7 +167,11 @@ fn cut_ipv4(front: &[u8], data: &[u8], most: usize, identification: u32) -> Opti
     for part in data.chunks(room) {
         let header = if at == 0 { &first } else { &later };
         let mut piece = header.clone();
-        let more = if at + part.len() < data.len() { MORE_FRAGMENTS } else { 0 };
+        let more = if at + part.len() < data.len() {
+            MORE_FRAGMENTS
+        } else {
+            0
+        };
         let field = u16::try_from(at >> 3).ok()? | more;
         put(&mut piece, 6, &field.to_be_bytes())?;
         let protocol = octet(header, 9)?;

@@ -56,7 +56,13 @@ pub fn split(packet: &[u8]) -> Option<(Front<'_>, &[u8])> {
         ipv6_front(packet)?
     };
     let (octets, rest) = packet.split_at_checked(header)?;
-    Some((Front { octets, protocol_at }, rest))
+    Some((
+        Front {
+            octets,
+            protocol_at,
+        },
+        rest,
+    ))
 }
 
 /// Make the headers true again: what follows them is `protocol`, up to the end of `packet`.

@@ -29,7 +29,11 @@ pub fn may_fragment(packet: &[u8]) -> bool {
 /// address that the sender can reach this way.
 #[must_use]
 pub fn build_too_big(packet: &[u8], mtu: usize) -> Option<Vec<u8>> {
-    if version(packet) == 4 { build4(packet, mtu) } else { build6(packet, mtu) }
+    if version(packet) == 4 {
+        build4(packet, mtu)
+    } else {
+        build6(packet, mtu)
+    }
 }
 
 fn build4(packet: &[u8], mtu: usize) -> Option<Vec<u8>> {
@@ -51,7 +55,9 @@ fn build4(packet: &[u8], mtu: usize) -> Option<Vec<u8>> {
     error.extend_from_slice(&[3, 4, 0, 0, 0, 0]);
     error.extend_from_slice(&mtu.to_be_bytes());
     error.extend_from_slice(quoted);
-    let sum = Sum::default().add(error.get(IPV4_HEADER_OCTETS..)?).finish();
+    let sum = Sum::default()
+        .add(error.get(IPV4_HEADER_OCTETS..)?)
+        .finish();
     put(&mut error, IPV4_HEADER_OCTETS + 2, &sum)?;
     complete(&mut error, IPV4_HEADER_OCTETS, 9, ICMP)?;
     Some(error)
@@ -72,7 +78,9 @@ fn build6(packet: &[u8], mtu: usize) -> Option<Vec<u8>> {
     error.extend_from_slice(quoted);
     complete(&mut error, IPV6_HEADER_OCTETS, 6, ICMPV6)?;
     let body = error.get(IPV6_HEADER_OCTETS..)?;
-    let sum = pseudo_header(&error, ICMPV6, body.len())?.add(body).finish();
+    let sum = pseudo_header(&error, ICMPV6, body.len())?
+        .add(body)
+        .finish();
     put(&mut error, IPV6_HEADER_OCTETS + 2, &sum)?;
     Some(error)
 }
@@ -90,7 +98,9 @@ fn is_icmpv6_error(packet: &[u8]) -> bool {
     let mut protocol = octet(packet, 6);
     let mut at = IPV6_HEADER_OCTETS;
     while let Some(HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS) = protocol {
-        let Some(length) = octet(packet, at + 1) else { return false };
+        let Some(length) = octet(packet, at + 1) else {
+            return false;
+        };
         protocol = octet(packet, at);
         at += 8 + usize::from(length) * 8;
     }

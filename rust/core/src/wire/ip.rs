@@ -115,8 +115,10 @@ fn parse_ipv6(packet: &[u8]) -> Option<Flow> {
     let mut later_fragment = false;
     let mut passed = 0;
     // RFC 4301 §4.4.1.1: these are skipped on the way to the next layer protocol; AH, ESP are not.
-    while matches!(protocol, HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION_OPTIONS)
-        && !later_fragment
+    while matches!(
+        protocol,
+        HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION_OPTIONS
+    ) && !later_fragment
     {
         passed += 1;
         if passed > MAX_EXTENSION_HEADERS || at + 8 > packet.len() {

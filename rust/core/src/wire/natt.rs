@@ -24,5 +24,9 @@ pub fn classify(datagram: &[u8]) -> Option<Kind> {
         return Some(Kind::Keepalive);
     }
     let marker = datagram.get(..NON_ESP_MARKER.len())?;
-    Some(if marker == NON_ESP_MARKER { Kind::Ike } else { Kind::Esp })
+    Some(if marker == NON_ESP_MARKER {
+        Kind::Ike
+    } else {
+        Kind::Esp
+    })
 }

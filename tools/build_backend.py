@@ -1,0 +1,76 @@
+"""The build backend (PEP 517): maturin, with the Rust and eBPF parts, or hatchling, without them.
+
+Where there is no cargo or clang, or the extension cannot be built, the package is installed all the
+same. What needs the extension then says, with the reason that is written down here, why it does not
+work. HUSHWIRE_BUILD=strict lets a failure be one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import hatchling.build
+import maturin
+
+_ROOT = Path(__file__).resolve().parent.parent
+_RUSTUP = Path.home() / ".cargo" / "bin"
+_PROGRAMS = ("cargo", "clang", "pkg-config", "make", "cc")
+
+WHY_NOT = _ROOT / "src" / "hushwire" / "_core_missing.txt"
+"""Why there is no extension; `hushwire.system.core` reads it."""
+
+_Settings = dict[str, Any] | None
+
+
+def get_requires_for_build_wheel(config_settings: _Settings = None) -> list[str]:
+    return []
+
+
+get_requires_for_build_editable = get_requires_for_build_wheel
+get_requires_for_build_sdist = get_requires_for_build_wheel
+
+
+def build_sdist(directory: str, config_settings: _Settings = None) -> str:
+    return str(maturin.build_sdist(directory, config_settings))
+
+
+def build_wheel(
+    directory: str, config_settings: _Settings = None, metadata_directory: str | None = None
+) -> str:
+    return _build("build_wheel", directory, config_settings)
+
+
+def build_editable(
+    directory: str, config_settings: _Settings = None, metadata_directory: str | None = None
+) -> str:
+    return _build("build_editable", directory, config_settings)
+
+
+def _build(which: str, directory: str, settings: _Settings) -> str:
+    # maturin's program lies beside this Python; rustup's lie where a shell may not look yet.
+    places = [str(Path(sys.executable).parent), os.environ.get("PATH", ""), str(_RUSTUP)]
+    os.environ["PATH"] = os.pathsep.join(places)
+    WHY_NOT.unlink(missing_ok=True)
+    why = _missing_programs()
+    if not why:
+        try:
+            return str(getattr(maturin, which)(directory, settings))
+        except (SystemExit, subprocess.SubprocessError, OSError) as error:
+            why = f"the build failed ({error}); HUSHWIRE_BUILD=strict make install shows all of it"
+    if os.environ.get("HUSHWIRE_BUILD") == "strict":
+        raise SystemExit(f"The extension hushwire._core was not built: {why}")
+    for old in WHY_NOT.parent.glob("_core.*.so"):
+        old.unlink()
+    WHY_NOT.write_text(why + "\n")
+    print(f"Without hushwire._core: {why}", file=sys.stderr)
+    return str(getattr(hatchling.build, which)(directory, settings))
+
+
+def _missing_programs() -> str:
+    missing = [name for name in _PROGRAMS if shutil.which(name) is None]
+    return f"it was installed where there was no {' and no '.join(missing)}" if missing else ""
