@@ -117,7 +117,9 @@ impl PyEngine {
     }
 
     fn remove(&self, py: Python<'_>, spi: u32) -> PyResult<()> {
-        py.detach(|| self.0.remove(spi)).map_err(gone)?.map_err(unknown)
+        py.detach(|| self.0.remove(spi))
+            .map_err(gone)?
+            .map_err(unknown)
     }
 
     /// `socket` is a descriptor that has been given up; a refusal closes it.
@@ -129,7 +131,11 @@ impl PyEngine {
         originated: bool,
     ) -> PyResult<()> {
         let socket = taken(socket).ok_or_else(|| PyValueError::new_err("no socket is open"))?;
-        let stream = NewStream { socket, path: path_of(&path)?, originated };
+        let stream = NewStream {
+            socket,
+            path: path_of(&path)?,
+            originated,
+        };
         py.detach(|| self.0.add_stream(stream)).map_err(gone)??;
         Ok(())
     }
@@ -149,21 +155,37 @@ impl PyEngine {
     fn counters<'py>(
         &self,
         py: Python<'py>,
-    ) -> PyResult<(Bound<'py, PyDict>, Vec<(u32, (u64, u64, u64, u64, Option<f64>))>)> {
+    ) -> PyResult<(
+        Bound<'py, PyDict>,
+        Vec<(u32, (u64, u64, u64, u64, Option<f64>))>,
+    )> {
         let counters = py.detach(|| self.0.counters()).map_err(gone)?;
         let drops = PyDict::new(py);
         for (cause, packets) in counters.drops.iter() {
             drops.set_item(cause.name(), packets)?;
         }
         let sas = counters.sas.iter().map(|(spi, it)| {
-            (*spi, (it.packets_out, it.bytes_out, it.packets_in, it.bytes_in, it.last_in))
+            (
+                *spi,
+                (
+                    it.packets_out,
+                    it.bytes_out,
+                    it.packets_in,
+                    it.bytes_in,
+                    it.last_in,
+                ),
+            )
         });
         Ok((drops, sas.collect()))
     }
 
     /// Tuples whose first item says which event it is.
     fn events<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
-        self.0.events().into_iter().map(|event| event_of(py, event)).collect()
+        self.0
+            .events()
+            .into_iter()
+            .map(|event| event_of(py, event))
+            .collect()
     }
 
     #[getter]
@@ -178,21 +200,23 @@ impl PyEngine {
 
 fn event_of(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyAny>> {
     Ok(match event {
-        Event::Ike(data, path) => {
-            ("ike", PyBytes::new(py, &data), plain(&path)).into_pyobject(py)?.into_any()
-        }
+        Event::Ike(data, path) => ("ike", PyBytes::new(py, &data), plain(&path))
+            .into_pyobject(py)?
+            .into_any(),
         Event::Acquire(flow) => {
             let ends = (flow.version, flow.source, flow.destination);
             let ports = (flow.source_port, flow.destination_port);
-            ("acquire", ends, flow.protocol, ports).into_pyobject(py)?.into_any()
+            ("acquire", ends, flow.protocol, ports)
+                .into_pyobject(py)?
+                .into_any()
         }
         Event::SequenceNearEnd(spi) => ("near_end", spi).into_pyobject(py)?.into_any(),
-        Event::StreamClosed(path, why) => {
-            ("stream_closed", plain(&path), why).into_pyobject(py)?.into_any()
-        }
-        Event::PathMoved(spi, path) => {
-            ("path_moved", spi, plain(&path)).into_pyobject(py)?.into_any()
-        }
+        Event::StreamClosed(path, why) => ("stream_closed", plain(&path), why)
+            .into_pyobject(py)?
+            .into_any(),
+        Event::PathMoved(spi, path) => ("path_moved", spi, plain(&path))
+            .into_pyobject(py)?
+            .into_any(),
         Event::Failure(why) => ("failure", why).into_pyobject(py)?.into_any(),
     })
 }
@@ -225,7 +249,11 @@ fn child(sa: PlainSa) -> PyResult<ChildSa> {
         keepalive: sa.keepalive,
         replay_window: sa.replay_window,
         await_proof: sa.await_proof,
-        mode: if sa.transport { Mode::Transport } else { Mode::Tunnel },
+        mode: if sa.transport {
+            Mode::Transport
+        } else {
+            Mode::Tunnel
+        },
         rewritten: sa.rewritten,
         copy_dscp: sa.copy_dscp,
     })
@@ -236,12 +264,18 @@ fn encapsulation_of(name: &str) -> PyResult<Encapsulation> {
         "esp" => Ok(Encapsulation::Esp),
         "udp" => Ok(Encapsulation::Udp),
         "tcp" => Ok(Encapsulation::Tcp),
-        _ => Err(PyValueError::new_err(format!("no such encapsulation: {name}"))),
+        _ => Err(PyValueError::new_err(format!(
+            "no such encapsulation: {name}"
+        ))),
     }
 }
 
 fn path_of((local, remote, in_tcp): &PlainPath) -> PyResult<Path> {
-    Ok(Path { local: endpoint(local)?, remote: endpoint(remote)?, in_tcp: *in_tcp })
+    Ok(Path {
+        local: endpoint(local)?,
+        remote: endpoint(remote)?,
+        in_tcp: *in_tcp,
+    })
 }
 
 fn endpoint((ip, scope, port): &PlainEndpoint) -> PyResult<Endpoint> {
@@ -250,7 +284,11 @@ fn endpoint((ip, scope, port): &PlainEndpoint) -> PyResult<Endpoint> {
         _ => <[u8; 16]>::try_from(ip.as_slice()).map(Into::into),
     };
     let ip = ip.map_err(|_| PyValueError::new_err("an address has 4 or 16 octets"))?;
-    Ok(Endpoint { ip, scope: *scope, port: *port })
+    Ok(Endpoint {
+        ip,
+        scope: *scope,
+        port: *port,
+    })
 }
 
 fn plain(path: &Path) -> PlainPath {

@@ -1,6 +1,9 @@
 //! `hushwire._core`: the thin layer between Python and what is not written in Python.
 
+mod classroom;
 mod engine;
+mod layout;
+mod tcx;
 
 use pyo3::prelude::*;
 
@@ -8,5 +11,8 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<engine::PyEngine>()?;
+    module.add_class::<classroom::Classroom>()?;
+    module.add_class::<classroom::PyEvent>()?;
+    module.add("LoadError", module.py().get_type::<classroom::LoadError>())?;
     Ok(())
 }

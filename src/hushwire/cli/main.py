@@ -19,7 +19,19 @@ if TYPE_CHECKING:
     from _typeshed import SupportsWrite
 
 # Every verb is a module here with add_parser(). What is heavy they import when they run.
-VERBS = ("genkey", "pubkey", "genpsk", "quick", "run", "up", "down", "status", "doctor", "lab")
+VERBS = (
+    "genkey",
+    "pubkey",
+    "genpsk",
+    "quick",
+    "run",
+    "up",
+    "down",
+    "status",
+    "doctor",
+    "lab",
+    "classroom",
+)
 
 _HELP = """\
 usage: hushwire VERB ...   hushwire VERB --help says more   hushwire --version
@@ -50,6 +62,7 @@ Tunnels  run      one interface, here in the foreground
          status   tunnels, suites, bytes, and drops by their cause
          doctor   what this host can and cannot do, and what mends it
 Learn    lab      alice, eve and bob on this machine, and what eve sees
+         classroom  eBPF, Diffie-Hellman with p = 23, and XOR: a lesson
 
 Exit codes: 0 fine, 1 failed, 2 wrong usage or configuration, 3 not permitted
 here, 4 peer not authenticated, 5 no proposal in common, 6 peer not reached.

@@ -273,13 +273,13 @@ fn udp_datagram(data: &[u8], path: &Path) -> Option<Vec<u8>> {
     let mut sum = Sum::default();
     for end in [path.local.ip, path.remote.ip] {
         if let IpAddr::V6(ip) = end {
-            sum = sum.add(&ip.octets());
+            sum = sum.with(&ip.octets());
         }
     }
     let sum = sum
-        .add(&u32::from(length).to_be_bytes())
-        .add(&[0, 0, 0, UDP])
-        .add(&datagram)
+        .with(&u32::from(length).to_be_bytes())
+        .with(&[0, 0, 0, UDP])
+        .with(&datagram)
         .finish();
     // RFC 768: a sum that comes out as zero is sent as all ones.
     put(

@@ -31,7 +31,7 @@ pub struct Unknown(
 /// Tunnels have an index that stays the same until one is removed.
 #[derive(Default)]
 pub struct Table {
-    oldest_first: Vec<Box<Tunnel>>,
+    oldest_first: Vec<Tunnel>,
     by_spi: HashMap<u32, usize>,
     // Two peers have networks one within the other: then every packet costs a little more.
     nested: bool,
@@ -44,19 +44,19 @@ impl Table {
     }
 
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Tunnel> {
-        self.oldest_first.iter().map(Box::as_ref)
+        self.oldest_first.iter()
     }
 
     pub fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = &mut Tunnel> {
-        self.oldest_first.iter_mut().map(Box::as_mut)
+        self.oldest_first.iter_mut()
     }
 
     pub fn get(&self, index: usize) -> Option<&Tunnel> {
-        self.oldest_first.get(index).map(Box::as_ref)
+        self.oldest_first.get(index)
     }
 
     pub fn get_mut(&mut self, index: usize) -> Option<&mut Tunnel> {
-        self.oldest_first.get_mut(index).map(Box::as_mut)
+        self.oldest_first.get_mut(index)
     }
 
     /// The index of the tunnel whose inbound SPI this is.
@@ -143,7 +143,7 @@ impl Table {
         self.transport |= tunnel.hosts.is_some();
         self.by_spi
             .insert(child.inbound_spi, self.oldest_first.len());
-        self.oldest_first.push(Box::new(tunnel));
+        self.oldest_first.push(tunnel);
         Ok(())
     }
 

@@ -64,7 +64,7 @@ pub fn receive(
     message.msg_iov = &raw mut part;
     message.msg_iovlen = 1;
     message.msg_control = at.cast();
-    message.msg_controllen = room as _;
+    message.msg_controllen = room;
     // SAFETY: every pointer is to memory of the length beside it that outlives the call.
     let octets = unsafe { libc::recvmsg(fd.as_fd().as_raw_fd(), &raw mut message, 0) };
     let Ok(octets) = usize::try_from(octets) else {
@@ -74,7 +74,7 @@ pub fn receive(
             _ => Err(error),
         };
     };
-    control.filled(message.msg_controllen as usize);
+    control.filled(message.msg_controllen);
     let sender = sender(&name).ok_or_else(unheard_of)?;
     let mut received = Received {
         octets,
@@ -168,7 +168,7 @@ pub fn send(fd: impl AsFd, data: &[u8], to: &Destination, segment: Option<u16>) 
     message.msg_iov = &raw mut part;
     message.msg_iovlen = 1;
     message.msg_control = at.cast_mut().cast();
-    message.msg_controllen = octets as _;
+    message.msg_controllen = octets;
     // SAFETY: as in `receive`; sendmsg writes to none of it.
     let sent = unsafe { libc::sendmsg(fd.as_fd().as_raw_fd(), &raw const message, 0) };
     if sent < 0 {

@@ -13,7 +13,7 @@ impl Sum {
     /// The sum does not depend on the byte order of the machine (RFC 1071 §2 B), so whole native
     /// words are added; their carries gather in the upper half.
     #[must_use]
-    pub fn add(self, octets: &[u8]) -> Self {
+    pub fn with(self, octets: &[u8]) -> Self {
         let (words, rest) = octets.as_chunks::<4>();
         let mut sum = words
             .iter()
@@ -43,7 +43,7 @@ fn fold(mut sum: u64) -> u64 {
 /// The checksum of RFC 1071 over `octets`.
 #[must_use]
 pub fn checksum(octets: &[u8]) -> [u8; 2] {
-    Sum::default().add(octets).finish()
+    Sum::default().with(octets).finish()
 }
 
 /// A header's checksum after whole 16-bit words of what it covers changed (RFC 1624 §3, eqn. 3).
@@ -57,7 +57,7 @@ pub fn adjusted(checksum: [u8; 2], before: &[u8], after: &[u8]) -> [u8; 2] {
         })
     };
     Sum(u64::from(!u16::from_ne_bytes(checksum)) + complement(before))
-        .add(after)
+        .with(after)
         .finish()
 }
 
@@ -73,9 +73,9 @@ pub fn pseudo_header(header: &[u8], protocol: u8, octets: usize) -> Option<Sum> 
     let length = u32::try_from(octets).ok()?;
     Some(
         Sum::default()
-            .add(addresses)
-            .add(&length.to_be_bytes())
-            .add(&[0, 0, 0, protocol]),
+            .with(addresses)
+            .with(&length.to_be_bytes())
+            .with(&[0, 0, 0, protocol]),
     )
 }
 
@@ -102,7 +102,7 @@ pub fn remake(header: &[u8], protocol: u8, payload: &mut [u8]) -> Option<()> {
     }
     put(payload, at, &[0, 0])?;
     let mut value = pseudo_header(header, protocol, payload.len())?
-        .add(payload)
+        .with(payload)
         .finish();
     if protocol == UDP && value == [0, 0] {
         value = [0xFF, 0xFF]; // 0 says that there is none
@@ -130,7 +130,7 @@ mod tests {
             prop_assert_eq!(u16::from_be_bytes(checksum(&octets)), plain(&octets));
             let even = &octets[..octets.len() & !1];
             let both = [even, &more].concat();
-            prop_assert_eq!(Sum::default().add(even).add(&more).finish(), checksum(&both));
+            prop_assert_eq!(Sum::default().with(even).with(&more).finish(), checksum(&both));
         }
 
         #[test]

@@ -56,7 +56,7 @@ fn build4(packet: &[u8], mtu: usize) -> Option<Vec<u8>> {
     error.extend_from_slice(&mtu.to_be_bytes());
     error.extend_from_slice(quoted);
     let sum = Sum::default()
-        .add(error.get(IPV4_HEADER_OCTETS..)?)
+        .with(error.get(IPV4_HEADER_OCTETS..)?)
         .finish();
     put(&mut error, IPV4_HEADER_OCTETS + 2, &sum)?;
     complete(&mut error, IPV4_HEADER_OCTETS, 9, ICMP)?;
@@ -79,7 +79,7 @@ fn build6(packet: &[u8], mtu: usize) -> Option<Vec<u8>> {
     complete(&mut error, IPV6_HEADER_OCTETS, 6, ICMPV6)?;
     let body = error.get(IPV6_HEADER_OCTETS..)?;
     let sum = pseudo_header(&error, ICMPV6, body.len())?
-        .add(body)
+        .with(body)
         .finish();
     put(&mut error, IPV6_HEADER_OCTETS + 2, &sum)?;
     Some(error)

@@ -1,0 +1,52 @@
+"""What rust/python offers. It may be missing: `hushwire.system.core` knows why."""
+
+from typing import final
+
+class LoadError(Exception):
+    """The kernel did not take the programs. `args`: errno or 0, and what libbpf said."""
+
+@final
+class ClassroomEvent:
+    """A record of the ring buffer: `struct event` of bpf/classroom/shared.h."""
+
+    kind: int
+    local: bytes
+    remote: bytes
+    frame: bytes
+    gso_size: int
+    vlan_tci: int
+    vlan_proto: int
+    public_value: int
+    their_public: int
+    secret: int
+    flag: bool
+    network: int
+    transport: int
+    source_port: int
+    destination_port: int
+    part: int
+
+@final
+class Classroom:
+    """The classroom's two programs, loaded; they stay in the kernel as long as this object.
+
+    Addresses are 16 octets, IPv4 mapped. Everything is for the thread that made it. The methods
+    raise `OSError`.
+    """
+
+    def __init__(self, label: str, port: int, compiled: bytes | None = None) -> None:
+        """Raises `LoadError`, and `ValueError` for a label of more than 15 octets."""
+    def attach_tcx(self, interface: int) -> None: ...
+    def detach(self) -> None: ...
+    def program_fd(self, direction: str) -> int: ...
+    def fileno(self) -> int: ...
+    def events(self) -> list[ClassroomEvent]: ...
+    def counts(self) -> list[tuple[str, str, int, int]]:
+        """(direction, outcome, messages, payload octets)."""
+    def peers(self) -> list[tuple[bytes, bytes, int, int, int, int, int]]:
+        """(local, remote, our epoch, our public value, theirs, their public value, secret)."""
+    def release(self, local: bytes, remote: bytes) -> None: ...
+    def test_run(
+        self, direction: str, frame: bytes, mark: int = 0, gso_size: int = 0
+    ) -> tuple[int, bytes, int]:
+        """(returned code, frame afterwards, mark afterwards)."""

@@ -1,0 +1,1 @@
+"""The second lesson: eBPF programs secure what unchanged applications send. Toy cryptography."""
