@@ -48,7 +48,7 @@ def test_a_host_that_lacks_nothing_is_fine(topology: Topology, etc: Path) -> Non
         "UDP 4500: It is free.",
         "TCP 4500: It is free.",
         "python runs everywhere.",
-        "native is not in this version.",
+        "native is here.",
         "No device filters strictly.",
         "/etc/hushwire: No interface is configured there.",
         "Nothing is left",

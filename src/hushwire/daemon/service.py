@@ -36,7 +36,7 @@ from hushwire.engines.base import (
     PathMoved,
     StreamClosed,
 )
-from hushwire.engines.python.engine import PythonEngine
+from hushwire.engines.choice import make_engine
 from hushwire.explain.outcome import (
     Cause,
     Connecting,
@@ -192,7 +192,7 @@ class Service:
         self._hosts = HostRoutes(config, tun, endpoints.values())
         self._hosts.open()
         opened.callback(self._hosts.close)
-        self._engine = PythonEngine()
+        self._engine, lacking = make_engine(config.interface.engine)
         self._engine.open(
             Interface(
                 tun.name,
@@ -226,6 +226,8 @@ class Service:
             interface=tun.name,
             mtu=mtu,
         )
+        if lacking:
+            self._journal.say(lacking)
         for start, sentence in (
             (Start.WAIT, "Waiting for {} to begin."),
             (Start.TRAFFIC, "Waiting for traffic to {}."),

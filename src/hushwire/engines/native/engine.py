@@ -77,7 +77,7 @@ class NativeEngine:
         self._core.close()
 
 
-def _event(kind: str, *plain: Any) -> Event:
+def _event(kind: str, *plain: Any) -> Event:  # noqa: ANN401 (by kind)
     match kind:
         case "ike":
             return IkeDatagram(plain[0], path_of(plain[1]))
