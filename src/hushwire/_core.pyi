@@ -76,8 +76,8 @@ class Engine:
         """Takes over the descriptor, and closes it also where it raises."""
     def send_ike(self, data: bytes, path: _Path) -> None: ...
     def close_stream(self, path: _Path) -> None: ...
-    def counters(self) -> tuple[dict[str, int], list[tuple[int, _Counts]]]:
-        """Drops by name; and by inbound SPI packets and bytes out, and in, and the last time."""
+    def counters(self) -> tuple[dict[str, int], list[tuple[int, _Counts]], dict[str, bool]]:
+        """Drops by name; by inbound SPI what it carried, and the last time; features."""
     def events(self) -> list[tuple[Any, ...]]:
         """Each begins with the name of its kind."""
     @property

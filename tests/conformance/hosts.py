@@ -72,8 +72,9 @@ def host(
 ) -> Generator[Host]:
     """Start an engine in the namespace, with `inner` addresses (with prefix) on its TUN device."""
     with _sockets(namespace) as (udp, raw, whole):
-        tun = namespace.call(lambda: open_tun("hush0", mtu))
         running = ENGINES[engine]()
+        headers = running.capabilities().tun_headers
+        tun = namespace.call(lambda: open_tun("hush0", mtu, headers=headers))
         try:
             for address in inner:
                 namespace.call(partial(add_address, "hush0", ip_interface(address)))

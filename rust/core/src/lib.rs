@@ -18,6 +18,7 @@
 pub mod crypto;
 pub mod engine;
 pub mod esp;
+pub mod offload;
 pub mod sa;
 pub mod system;
 pub mod wire;

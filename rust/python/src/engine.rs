@@ -22,6 +22,9 @@ type PlainPath = (PlainEndpoint, PlainEndpoint, bool);
 /// IP version, first and last address, protocol, first and last port.
 type PlainSelector = (u8, u128, u128, u8, u16, u16);
 
+/// Packets and bytes out, packets and bytes in, when the last came.
+type PlainCounters = (u64, u64, u64, u64, Option<f64>);
+
 /// See `engines/native/plain.py`.
 #[derive(FromPyObject)]
 struct PlainSa {
@@ -150,14 +153,15 @@ impl PyEngine {
         py.detach(|| self.0.close_stream(path)).map_err(gone)
     }
 
-    /// Drops by name; and for each inbound SPI packets and bytes out, in, and when the last came.
-    #[allow(clippy::type_complexity)]
+    /// Drops by name; for each inbound SPI packets and bytes out, in, and when the last came; and
+    /// what the kernel does for the engine.
     fn counters<'py>(
         &self,
         py: Python<'py>,
     ) -> PyResult<(
         Bound<'py, PyDict>,
-        Vec<(u32, (u64, u64, u64, u64, Option<f64>))>,
+        Vec<(u32, PlainCounters)>,
+        Bound<'py, PyDict>,
     )> {
         let counters = py.detach(|| self.0.counters()).map_err(gone)?;
         let drops = PyDict::new(py);
@@ -176,7 +180,18 @@ impl PyEngine {
                 ),
             )
         });
-        Ok((drops, sas.collect()))
+        let it = counters.features;
+        let features = PyDict::new(py);
+        for (name, on) in [
+            ("TUN headers", it.vnet_header),
+            ("TSO", it.tun.tso),
+            ("USO", it.tun.uso),
+            ("UDP_SEGMENT", it.udp_segment),
+            ("UDP_GRO", it.udp_gro),
+        ] {
+            features.set_item(name, on)?;
+        }
+        Ok((drops, sas.collect(), features))
     }
 
     /// Tuples whose first item says which event it is.

@@ -9,7 +9,8 @@ use std::thread::JoinHandle;
 
 use super::Counters;
 use super::events::{Event, Events};
-use super::pump::{Interface, Job, Pump};
+use super::interface::Interface;
+use super::pump::{Job, Pump};
 use super::streams::NewStream;
 use super::table::{Refused, Unknown};
 use crate::sa::child::{ChildSa, Encapsulation, Path};

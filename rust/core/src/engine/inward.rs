@@ -3,7 +3,6 @@
 use super::pump::Pump;
 use crate::esp::drops::Cause;
 use crate::esp::ecn::decapsulate;
-use crate::esp::mss::clamp;
 use crate::esp::open::inner;
 use crate::wire::checksum::remake;
 use crate::wire::esp::parse_header;
@@ -73,21 +72,5 @@ impl Pump {
             tunnel.counters.last_in = Some(now);
         }
         Ok(flow)
-    }
-
-    fn deliver(&mut self, index: usize, packet: &mut [u8]) {
-        let Some(tunnel) = self.table.get_mut(index) else {
-            return;
-        };
-        if let Some(fit) = tunnel.fit {
-            clamp(packet, fit.inner);
-        }
-        match rustix::io::write(self.interface.tun, packet) {
-            Ok(_) => {
-                tunnel.counters.packets_in += 1;
-                tunnel.counters.bytes_in += packet.len() as u64;
-            }
-            Err(_) => self.drops.count(Cause::TunWriteFailed),
-        }
     }
 }

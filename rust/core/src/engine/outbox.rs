@@ -3,7 +3,7 @@
 use std::io;
 use std::net::IpAddr;
 
-use super::pump::Sockets;
+use super::interface::Sockets;
 use super::table::Table;
 use super::tunnel::Tunnel;
 use crate::esp::drops::{Cause, Drops};

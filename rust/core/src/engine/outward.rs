@@ -5,8 +5,11 @@ use super::pump::Pump;
 use crate::esp::drops::Cause;
 use crate::esp::ecn::outer_traffic_class;
 use crate::esp::mss::clamp;
+use crate::offload::segment::{Segments, finish_checksum};
+use crate::offload::virtio::{HEADER_OCTETS, Header, Kind};
 use crate::sa::child::Encapsulation;
 use crate::wire::ip::{Flow, parse_flow, version};
+use crate::wire::octets::put;
 use crate::wire::protocol::{IPV4, IPV6};
 use crate::wire::tcpencap::LENGTH_OCTETS;
 
@@ -27,6 +30,70 @@ impl Pump {
         if let Err(cause) = sent {
             self.drops.count(cause);
         }
+    }
+
+    /// What was read from a device with offloads: a header, then a packet or many in one.
+    pub(super) fn outward_super(&mut self, octets: &mut [u8]) {
+        let parts = octets.split_at_mut_checked(HEADER_OCTETS);
+        let Some((header, packet)) =
+            parts.and_then(|(header, packet)| Some((Header::parse(header)?, packet)))
+        else {
+            self.drops.count(Cause::NotIp);
+            return;
+        };
+        if header.kind == Kind::Single {
+            if let Some((start, offset)) = header.checksum {
+                finish_checksum(packet, start, offset);
+            }
+            return self.outward(packet);
+        }
+        let Some(segments) = Segments::new(packet, &header) else {
+            self.drops.count(Cause::NotIp);
+            return;
+        };
+        if !self.seal_segments(packet, &segments) {
+            // One by one, as if there were no offloads.
+            let mut one = Vec::new();
+            for index in 0..segments.count() {
+                one.resize(segments.octets(index), 0);
+                if segments.write(index, &mut one).is_some() {
+                    self.outward(&mut one);
+                }
+            }
+        }
+    }
+
+    /// Cut and seal in place all packets of `packet`. False, and nothing done, where each of them
+    /// needs a look of its own.
+    fn seal_segments(&mut self, packet: &[u8], segments: &Segments<'_>) -> bool {
+        let Some(flow) = parse_flow(packet) else {
+            return false;
+        };
+        if self.table.is_transport(&flow) {
+            return false;
+        }
+        let Some(index) = self.table.outbound(&flow) else {
+            return false;
+        };
+        let Some(tunnel) = self.table.get(index) else {
+            return false;
+        };
+        let fits = tunnel.fit.is_none_or(|fit| segments.octets(0) <= fit.inner);
+        if !fits || tunnel.encapsulation == Encapsulation::Tcp {
+            return false;
+        }
+        let traffic_class = outer_traffic_class(packet, tunnel.copy_dscp);
+        let next_header = if version(packet) == 4 { IPV4 } else { IPV6 };
+        for part in 0..segments.count() {
+            let inner = segments.octets(part);
+            let write = |room: &mut [u8]| segments.write(part, room);
+            if let Err(cause) =
+                self.seal_with(index, write, next_header, inner, inner, traffic_class)
+            {
+                self.drops.count(cause);
+            }
+        }
+        true
     }
 
     fn outward_in_tunnel(&mut self, flow: &Flow, packet: &mut [u8]) -> Result<(), Cause> {
@@ -80,6 +147,31 @@ impl Pump {
         if tunnel.encapsulation == Encapsulation::Tcp {
             return self.seal_into_stream(index, payload, next_header, inner, octets);
         }
+        let write = |room: &mut [u8]| put(room, 0, payload);
+        self.seal_with(
+            index,
+            write,
+            next_header,
+            payload.len(),
+            inner,
+            traffic_class,
+        )
+    }
+
+    /// The same, around a payload of so many octets that `write` writes; not into a stream.
+    fn seal_with(
+        &mut self,
+        index: usize,
+        write: impl FnOnce(&mut [u8]) -> Option<()>,
+        next_header: u8,
+        payload: usize,
+        inner: usize,
+        traffic_class: u8,
+    ) -> Result<(), Cause> {
+        let Some(tunnel) = self.table.get(index) else {
+            return Err(Cause::NoSa);
+        };
+        let octets = tunnel.outbound.sealed_octets(payload);
         if !self.outbox.has_room(octets) {
             self.flush();
         }
@@ -92,7 +184,12 @@ impl Pump {
         let (Some(place), Some(tunnel)) = (outbox.place(octets), table.get_mut(index)) else {
             return Err(Cause::Oversized);
         };
-        tunnel.seal_at(place, payload, next_header)?;
+        let begin = tunnel.outbound.payload_at();
+        let room = place
+            .get_mut(begin..begin + payload)
+            .ok_or(Cause::Oversized)?;
+        write(room).ok_or(Cause::Oversized)?;
+        tunnel.outbound.seal(place, payload, next_header)?;
         outbox.keep(octets, index, inner, traffic_class);
         if let Some(event) = tunnel.near_end() {
             events.put(event);
@@ -138,10 +235,8 @@ impl Pump {
 
     /// RFC 4301 §8.2.1: its sender is to send smaller ones.
     fn send_back(&mut self, packet: &[u8], limit: usize) {
-        if let Some(error) = self.errors.too_big(packet, limit, self.now as u64)
-            && rustix::io::write(self.interface.tun, &error).is_err()
-        {
-            self.drops.count(Cause::TunWriteFailed);
+        if let Some(error) = self.errors.too_big(packet, limit, self.now as u64) {
+            self.tell_host(&error);
         }
     }
 }

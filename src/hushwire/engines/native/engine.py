@@ -33,7 +33,7 @@ class NativeEngine:
         self._core = _core.Engine()
 
     def capabilities(self) -> Capabilities:
-        return Capabilities("native", tuple(CIPHERS), tuple(Encapsulation))
+        return Capabilities("native", tuple(CIPHERS), tuple(Encapsulation), tun_headers=True)
 
     def open(self, interface: Interface) -> None:
         self._core.open(plain_interface(interface))
@@ -60,10 +60,11 @@ class NativeEngine:
         self._core.close_stream(plain_path(path))
 
     def counters(self) -> Counters:
-        drops, sas = self._core.counters()
+        drops, sas, features = self._core.counters()
         return Counters(
             {Drop(name): packets for name, packets in drops.items()},
             {spi: SaCounters(*counts) for spi, counts in sas},
+            features,
         )
 
     def events(self) -> list[Event]:
