@@ -4,7 +4,7 @@ BIN := .venv/bin
 SECONDS ?= 60
 ROUNDS ?= 100
 
-.PHONY: install demo test ordeal check check-rust fuzz pin clean
+.PHONY: install demo test ordeal check check-rust fuzz bench bench-quick pin clean
 
 install:  ## .venv and the Debian packages that are missing
 	@PYTHON=$(PYTHON) tools/install
@@ -27,8 +27,14 @@ check-rust: install  ## rustfmt and clippy
 fuzz: install  ## hostile octets into every parser, SECONDS each run
 	$(BIN)/python tests/fuzz/run.py --seconds $(SECONDS)
 
+bench: install  ## the engines, wireguard-go and the bare wire side by side: a table, bench.json
+	sudo $(BIN)/python -m bench.run --json bench.json
+
+bench-quick: install  ## the same in about two minutes
+	sudo $(BIN)/python -m bench.run --rounds 2 --seconds 2 --json bench.json
+
 pin:  ## newest versions into requirements.txt
 	@tools/pin
 
 clean:
-	rm -rf .venv rust/target build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv rust/target src/hushwire/_core*.so src/hushwire/_core_missing.txt build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

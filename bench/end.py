@@ -36,7 +36,9 @@ _MTU = 1500
 def child(end: int, cipher_name: str) -> ChildSa:
     """An SA with fixed keys, worthless as secrets."""
     cipher = next(one for one in CIPHERS if one.name == cipher_name)
-    keys = [bytes((index * 7 + way) & 0xFF for index in range(cipher.keymat_octets)) for way in (1, 2)]
+    keys = [
+        bytes((index * 7 + way) & 0xFF for index in range(cipher.keymat_octets)) for way in (1, 2)
+    ]
     here, there = (Address(ip_address(_OUTER[one]), 4500) for one in (end, 1 - end))
     return ChildSa(
         "peer",

@@ -22,7 +22,9 @@ class Host:
         return ["nsenter", f"--net=/proc/{self.holder.pid}/ns/net", *command]
 
     def run(self, *command: str) -> str:
-        done = subprocess.run(self.argv(*command), capture_output=True, text=True, timeout=120)
+        done = subprocess.run(
+            self.argv(*command), capture_output=True, text=True, timeout=120, check=False
+        )
         if done.returncode:
             raise RuntimeError(f"{' '.join(command)}: {done.stdout}{done.stderr}")
         return done.stdout

@@ -66,7 +66,7 @@ def main() -> None:
 def table(results: dict[str, list[Result]]) -> str:
     """Markdown."""
     lines = [
-        "| | Gbit/s (min to max) | CPU s/GB | RTT µs p50 / p99 | 64 B packets/s | µs CPU each | MB |",
+        "| | Gbit/s (min to max) | CPU s/GB | RTT µs p50/p99 | 64 B packets/s | µs CPU each | MB |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, every in results.items():

@@ -91,24 +91,32 @@ static __noinline int offer(struct __sk_buff *skb, struct message *m, struct pee
  * space, which sees it in the event, sends one that can. */
 static __noinline int hold(struct __sk_buff *skb, struct message *m, struct peer *peer)
 {
-	bool plain = peer && m->part == WHOLE && !skb->gso_size;
-	__u32 yes = 1;
+	bool plain = m->part == WHOLE && !skb->gso_size;
 
-	bpf_map_update_elem(&waiting, &m->pair, &yes, BPF_ANY);
 	if (m->part == FIRST)
 		decide(m, EGRESS, FATE_HOLD, 0);
 	if (tell_frame(skb, m, EVENT_HELD, skb->len, plain)) {
 		count(EGRESS, LOST, m->part != LATER, m->size);
 		return swallow();
 	}
+	__sync_fetch_and_add(&peer->handed_over, 1);
 	count(EGRESS, HELD, m->part != LATER, m->size);
 	return plain ? offer(skb, m, peer) : swallow();
+}
+
+/* Does user space still hold something for this peer, or is it on its way there? */
+static __always_inline bool others_wait(struct message *m, struct peer *peer)
+{
+	__u32 *ready = bpf_map_lookup_elem(&done, &m->pair);
+
+	return peer->handed_over != (ready ? *ready : 0);
 }
 
 static __always_inline int send_later(struct __sk_buff *skb, struct message *m)
 {
 	struct decision *decision;
 	struct datagram datagram;
+	struct peer *peer;
 
 	datagram_of(m, EGRESS, &datagram);
 	decision = bpf_map_lookup_elem(&fragments, &datagram);
@@ -116,7 +124,10 @@ static __always_inline int send_later(struct __sk_buff *skb, struct message *m)
 		return GOES_ON;
 	if (decision->fate == FATE_XOR)
 		return encipher(skb, m, EGRESS, decision->secret);
-	return hold(skb, m, NULL);
+	peer = bpf_map_lookup_elem(&peers, &m->pair);
+	if (decision->fate == FATE_HOLD && peer)
+		return hold(skb, m, peer);
+	return TC_ACT_SHOT;
 }
 
 SEC("tc")
@@ -149,12 +160,14 @@ int classroom_egress(struct __sk_buff *skb)
 	peer = peer_of(&m.pair);
 	if (!peer) {
 		count(EGRESS, FULL, 1, m.size);
+		if (m.part == FIRST)
+			decide(&m, EGRESS, FATE_DROP, 0);
 		return TC_ACT_SHOT;
 	}
 	secret = secret_of(peer);
 	if (mark == MARK_KNOCK)
 		return secret ? swallow() : offer(skb, &m, peer);
-	if (!secret || (mark != MARK_RESEND && bpf_map_lookup_elem(&waiting, &m.pair)))
+	if (!secret || (mark != MARK_RESEND && others_wait(&m, peer)))
 		return hold(skb, &m, peer);
 	if (m.part == FIRST)
 		decide(&m, EGRESS, FATE_XOR, secret);

@@ -10,14 +10,15 @@ struct {
 	__type(value, struct peer);
 } peers SEC(".maps");
 
-/* Peers for whom user space holds messages. While an entry is here, later messages queue up behind
- * them, so that none overtakes another; user space removes it when it has sent what it had. */
+/* How many of a peer's frames user space has held and is done with: sent or given up. As long as that
+ * is not all that were handed over, later messages queue up behind them, so that none overtakes
+ * another. Only user space writes here. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MAX_PEERS);
 	__type(key, struct pair);
 	__type(value, __u32);
-} waiting SEC(".maps");
+} done SEC(".maps");
 
 /* A later fragment names no ports. What was decided for the first one holds for all of them. */
 struct datagram {

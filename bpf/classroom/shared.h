@@ -62,8 +62,10 @@ struct peer {
 	__u8 their_public;
 	__u8 secret;
 	__u64 told_at;      /* ns; when user space last heard that they cannot be read */
+	__u32 handed_over;  /* frames that went to user space, to be held */
+	__u32 reserved;
 };
-_Static_assert(sizeof(struct peer) == 24, "layout.rs: Peer");
+_Static_assert(sizeof(struct peer) == 32, "layout.rs: Peer");
 
 struct count {
 	__u64 messages;

@@ -47,7 +47,7 @@ class Classroom:
         """(direction, outcome, messages, payload octets)."""
     def peers(self) -> list[tuple[bytes, bytes, int, int, int, int, int]]:
         """(local, remote, our epoch, our public value, theirs, their public value, secret)."""
-    def release(self, local: bytes, remote: bytes) -> None: ...
+    def done(self, local: bytes, remote: bytes, frames: int) -> None: ...
     def test_run(
         self, direction: str, frame: bytes, mark: int = 0, gso_size: int = 0
     ) -> tuple[int, bytes, int]:

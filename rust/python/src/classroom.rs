@@ -196,13 +196,12 @@ impl Classroom {
         Ok(all)
     }
 
-    /// Nothing is held for this peer any more: later messages need not queue up.
-    fn release(&self, local: [u8; 16], remote: [u8; 16]) -> PyResult<()> {
+    /// So many of the frames that were handed over for this peer are sent or given up.
+    fn done(&self, local: [u8; 16], remote: [u8; 16], frames: u32) -> PyResult<()> {
         let key = Pair { local, remote }.octets();
-        match map(&self.object, "waiting")?.delete(&key) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(os_error(error)),
-            _ => Ok(()),
-        }
+        map(&self.object, "done")?
+            .update(&key, &frames.to_ne_bytes(), MapFlags::ANY)
+            .map_err(os_error)
     }
 
     /// Runs a program on one frame (BPF_PROG_TEST_RUN), with a mark and a GSO size.
@@ -302,7 +301,7 @@ fn map(object: &Object, name: &str) -> PyResult<MapHandle> {
     let agreed = match name {
         "counts" => (key, value) == (4, COUNT_OCTETS),
         "peers" => (key, value) == (layout::PAIR_OCTETS, layout::PEER_OCTETS),
-        "waiting" => key == layout::PAIR_OCTETS,
+        "done" => (key, value) == (layout::PAIR_OCTETS, 4),
         _ => true,
     };
     if !agreed {

@@ -25,6 +25,13 @@ type PlainSelector = (u8, u128, u128, u8, u16, u16);
 /// Packets and bytes out, packets and bytes in, when the last came.
 type PlainCounters = (u64, u64, u64, u64, Option<f64>);
 
+/// Drops, SAs, features.
+type Snapshot<'py> = (
+    Bound<'py, PyDict>,
+    Vec<(u32, PlainCounters)>,
+    Bound<'py, PyDict>,
+);
+
 /// See `engines/native/plain.py`.
 #[derive(FromPyObject)]
 struct PlainSa {
@@ -155,14 +162,7 @@ impl PyEngine {
 
     /// Drops by name; for each inbound SPI packets and bytes out, in, and when the last came; and
     /// what the kernel does for the engine.
-    fn counters<'py>(
-        &self,
-        py: Python<'py>,
-    ) -> PyResult<(
-        Bound<'py, PyDict>,
-        Vec<(u32, PlainCounters)>,
-        Bound<'py, PyDict>,
-    )> {
+    fn counters<'py>(&self, py: Python<'py>) -> PyResult<Snapshot<'py>> {
         let counters = py.detach(|| self.0.counters()).map_err(gone)?;
         let drops = PyDict::new(py);
         for (cause, packets) in counters.drops.iter() {

@@ -4,7 +4,7 @@
 pub const LABEL_OCTETS: usize = 16;
 pub const CONFIG_OCTETS: usize = LABEL_OCTETS + 2;
 pub const COUNT_OCTETS: usize = 16;
-pub const PEER_OCTETS: usize = 24;
+pub const PEER_OCTETS: usize = 32;
 pub const PAIR_OCTETS: usize = 32;
 pub const EVENT_OCTETS: usize = 64;
 
@@ -70,7 +70,7 @@ impl Peer {
         let epoch = from.u32()?;
         let their_epoch = from.u32()?;
         let [_private, public_value, their_public, secret] = from.take()?;
-        from.take::<8>()?; // told_at
+        from.take::<16>()?; // told_at, handed_over, reserved
         from.is_empty().then_some(Self {
             epoch,
             their_epoch,

@@ -142,9 +142,12 @@ class Programs:
             for local, remote, _, ours, _, theirs, secret in self._core.peers()
         ]
 
-    def release(self, pair: Pair) -> None:
-        """Everything that was held for the peer is sent: what comes later need not queue up."""
-        self._core.release(*pair)
+    def done(self, pair: Pair, frames: int) -> None:
+        """So many of all frames that were held for the peer are sent or given up.
+
+        When that is all of them, later messages go by themselves.
+        """
+        self._core.done(*pair, frames & 0xFFFFFFFF)
 
     def test_run(
         self, direction: str, frame: bytes, mark: int = 0, gso_size: int = 0

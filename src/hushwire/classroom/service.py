@@ -12,6 +12,7 @@ import selectors
 import signal
 import socket
 import time
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,7 @@ from hushwire.classroom.programs import (
 )
 from hushwire.classroom.report import Report
 from hushwire.classroom.statistics import address, plural
+from hushwire.system import clsact, tracing
 from hushwire.system import interface as system
 from hushwire.system.errors import SystemFailureError
 from hushwire.system.tracing import TracePipe
@@ -48,6 +50,10 @@ class Lesson:
     hook: str = ""
 
 
+class OccupiedError(SystemFailureError):
+    """The interface has its programs already."""
+
+
 class Service:
     """Runs until SIGINT or SIGTERM. One thread, one selector."""
 
@@ -58,29 +64,28 @@ class Service:
         self._agreed: set[Pair] = set()
         self._silent: set[Pair] = set()
         self._unreadable: dict[Pair, float] = {}
+        self._done: Counter[Pair] = Counter()
         self._sent = self._given_up = 0
         self._shown: dict[str, Any] = {}
         self._show_at = 0.0
 
     def run(self) -> None:
-        """Raises `SystemFailureError` and `NotPermittedError`; nothing stays attached."""
+        """Raises `OccupiedError`, `SystemFailureError` and `NotPermittedError`.
+
+        Nothing stays attached.
+        """
         name = self._lesson.interface
         with ExitStack() as stack:
             index = system.index_of(name)
-            claim = system.claim(f"classroom/{index}")
-            if claim is None:
-                raise SystemFailureError(
-                    f"interface {name}",
-                    "another `hushwire classroom` runs on it",
-                    "One is enough; end the other one first (Ctrl-C).",
-                )
-            stack.enter_context(claim)
+            stack.enter_context(_only_one(name))
             ended = stack.enter_context(_Ended())
             news = stack.enter_context(system.link_news())
             self._programs = Programs(self._lesson.label, self._lesson.port)
             self._knocks = stack.enter_context(system.frame_socket(name, MARK_KNOCK))
             self._resends = stack.enter_context(system.frame_socket(name, MARK_RESEND))
-            trace = stack.enter_context(TracePipe()) if self._lesson.trace else None
+            trace = (
+                stack.enter_context(TracePipe(self._lesson.label)) if self._lesson.trace else None
+            )
             stack.callback(self._detach, index)
             self._programs.attach(name, index, hook=self._lesson.hook)
             self._begin()
@@ -139,7 +144,7 @@ class Service:
     def _look(self) -> None:
         """All that there is to do now."""
         now = time.monotonic()
-        # Sending makes events of its own: what came between is held behind what is sent.
+        # While something is sent, later messages queue up behind it: until there are none.
         while events := self._programs.events():
             for event in events:
                 match event:
@@ -155,6 +160,11 @@ class Service:
     def _hold(self, event: HeldFrame, now: float) -> None:
         if not self._held.add(event.pair, event.frame, offered=event.offered, now=now):
             self._given_up += count([event.frame])
+            self._dispose(event.pair, 1)
+
+    def _dispose(self, pair: Pair, frames: int) -> None:
+        self._done[pair] += frames
+        self._programs.done(pair, self._done[pair])
 
     def _agree(self, event: Agreed) -> None:
         self._agreed.add(event.pair)
@@ -194,7 +204,7 @@ class Service:
             sent = count(frame for frame in frames if self._resend(frame))
             self._sent += sent
             self._given_up += count(frames) - sent
-            self._programs.release(pair)
+            self._dispose(pair, len(frames))
             self._report.say(
                 "sent_held",
                 f"{plural(sent)} waited for the key exchange and went out now.",
@@ -227,6 +237,7 @@ class Service:
             self._knock(frame)
         for pair, frames in self._held.expire(now).items():
             self._given_up += count(frames)
+            self._dispose(pair, len(frames))
             if pair not in self._silent:
                 self._silent.add(pair)
                 self._report.say(
@@ -265,6 +276,28 @@ class Service:
     def _detach(self, index: int) -> None:
         if system.name_of(index) is not None:
             self._programs.close()
+
+
+def clean(name: str) -> None:
+    """Remove what a process that was killed has left: tc filters, and buffers for trace lines.
+
+    Raises `SystemFailureError`, and `OccupiedError` when one runs there.
+    """
+    index = system.index_of(name)
+    with _only_one(name):
+        clsact.remove(name, index)
+        tracing.remove_leftovers()
+
+
+def _only_one(name: str) -> socket.socket:
+    claim = system.claim(clsact.claim_of(name))
+    if claim is None:
+        raise OccupiedError(
+            f"interface {name}",
+            "another `hushwire classroom` runs on it",
+            "One is enough; end the other one first (Ctrl-C).",
+        )
+    return claim
 
 
 class _Ended:

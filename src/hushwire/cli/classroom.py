@@ -44,13 +44,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--json", action="store_true", help="one JSON object a line instead of sentences"
     )
+    parser.add_argument(
+        "--clean", action="store_true", help="only remove what one that was killed has left"
+    )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     from hushwire.classroom.report import Report
-    from hushwire.classroom.service import Lesson, Service
+    from hushwire.classroom.service import Lesson, OccupiedError, Service, clean
     from hushwire.system import interface
+    from hushwire.system.core import need_permission
     from hushwire.system.errors import SystemFailureError
 
     name = arguments.interface
@@ -64,7 +68,14 @@ def run(arguments: argparse.Namespace) -> int:
     except SystemFailureError as error:
         raise UsageError(str(error)) from error
     lesson = Lesson(name, arguments.port, label, trace=arguments.trace)
-    Service(lesson, Report(name, as_json=arguments.json)).run()
+    try:
+        if arguments.clean:
+            need_permission()
+            clean(name)
+        else:
+            Service(lesson, Report(name, as_json=arguments.json)).run()
+    except OccupiedError as error:
+        raise UsageError(str(error)) from error
     return ExitCode.FINE
 
 

@@ -12,9 +12,9 @@ from hushwire.config.load import FOLDER, load
 from hushwire.config.model import Config
 from hushwire.daemon import control
 from hushwire.daemon.sockets import IKE_PORT, NATT_PORT
-from hushwire.system import guard, netns, nft, privileges
+from hushwire.system import clsact, guard, interface, netns, nft, privileges
 from hushwire.system.addresses import device_exists
-from hushwire.system.core import why_missing
+from hushwire.system.core import kernel, may_not_load, why_missing
 from hushwire.system.errors import NotPermittedError, SystemFailureError
 from hushwire.system.ports import Holder, holders
 from hushwire.system.processes import Recorded
@@ -54,6 +54,7 @@ def examine(*, root: bool, folder: Path = FOLDER) -> list[Finding]:
         lambda: _files(folder, configs),
         lambda: _ports(configs),
         _engines,
+        lambda: _ebpf(root=root),
         _reverse_path,
         lambda: _leftovers(configs),
     ]
@@ -132,6 +133,20 @@ def _engines() -> Iterator[Finding]:
         yield Finding("engine", Verdict.FINE, f"{name} is not in this version.")
 
 
+def _ebpf(*, root: bool) -> Iterator[Finding]:
+    """No tunnel needs it, so that it is missing is no problem."""
+    if why := why_missing():
+        sentence = f"`hushwire classroom` does not run here: {why}. Tunnels do not need it."
+    elif lacks := may_not_load():
+        if not root:
+            yield Finding("eBPF", Verdict.UNSEEN, "This user may not look.", "sudo hushwire doctor")
+            return
+        sentence = f"`hushwire classroom` does not run here: {lacks[0]} Tunnels do not need it."
+    else:
+        sentence = f"kernel {kernel()} takes programs, and hushwire has them."
+    yield Finding("eBPF", Verdict.FINE, sentence)
+
+
 def _reverse_path() -> Iterator[Finding]:
     """RFC 3704: a strict filter refuses a packet whose answer would go by another device."""
     modes = {}
@@ -184,7 +199,7 @@ def _files(folder: Path, configs: list[Config]) -> Iterator[Finding]:
 def _leftovers(configs: list[Config]) -> Iterator[Finding]:
     """What a process that was killed has left."""
     try:
-        found = [*_dead_guards(), *_dead_files(), *_dead_devices(configs)]
+        found = [*_dead_guards(), *_dead_files(), *_dead_devices(configs), *_dead_filters()]
     except NotPermittedError:
         yield Finding(
             "leftovers", Verdict.UNSEEN, "This user may not look.", "sudo hushwire doctor"
@@ -243,6 +258,20 @@ def _dead_devices(configs: list[Config]) -> Iterator[Finding]:
                 f"It exists, {config.path} names it, and no hushwire runs it.",
                 f"sudo ip link delete {name}",
             )
+
+
+def _dead_filters() -> Iterator[Finding]:
+    """eBPF programs in tc, from before Linux 6.6: later ones end with their process."""
+    for name in clsact.leftovers():
+        if interface.is_claimed(clsact.claim_of(name)):
+            continue  # it runs
+        yield Finding(
+            f"interface {name}",
+            Verdict.PROBLEM,
+            "eBPF programs of a `hushwire classroom` that was killed are attached to it, and drop "
+            "or change messages.",
+            f"sudo hushwire classroom --interface {name} --clean",
+        )
 
 
 def _answering() -> list[str]:

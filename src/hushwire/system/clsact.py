@@ -7,6 +7,7 @@ of ours, so that the next start and `hushwire doctor` find it.
 from __future__ import annotations
 
 import errno
+import socket
 from contextlib import suppress
 from typing import Any
 
@@ -21,8 +22,13 @@ PRIORITY = 26743
 NAME = "hushwire_classroom"
 
 _HOOKS = {"ingress": 0xFFFFFFF2, "egress": 0xFFFFFFF3}
-_ETH_P_ALL = 0x0300  # in network byte order
+_ETH_P_ALL = 3
 _HANDLE = 1
+
+
+def claim_of(interface: str) -> str:
+    """What the process that attaches programs to the interface claims. Raises `OSError`."""
+    return f"classroom/{socket.if_nametoindex(interface)}"
 
 
 def attach(interface: str, index: int, programs: dict[str, int]) -> None:
@@ -54,7 +60,7 @@ def remove(interface: str, index: int) -> int:
 
     def order(iproute: IPRoute) -> int:
         found = [(hook, one) for hook in _HOOKS.values() for one in _filters(iproute, index, hook)]
-        ours = [hook for hook, one in found if _is_ours(one)]
+        ours = [hook for hook, one in found if one == NAME]
         for hook in ours:
             iproute.tc(
                 "del-filter",
@@ -65,7 +71,7 @@ def remove(interface: str, index: int) -> int:
                 prio=PRIORITY,
                 protocol=_ETH_P_ALL,
             )
-        if ours and all(_is_ours(one) for _, one in found):
+        if ours and all(one == NAME for _, one in found):
             with suppress(NetlinkError):
                 iproute.tc("del", "clsact", index)
         return len(ours)
@@ -80,23 +86,25 @@ def leftovers() -> list[str]:
         names = []
         for link in iproute.get_links():
             index = link["index"]
-            one = (one for hook in _HOOKS.values() for one in _filters(iproute, index, hook))
-            if any(map(_is_ours, one)):
+            if any(NAME in _filters(iproute, index, hook) for hook in _HOOKS.values()):
                 names.append(str(link.get("ifname")))
         return names
 
     return ask("tc filters", question)
 
 
-def _filters(iproute: IPRoute, index: int, hook: int) -> list[dict[str, Any]]:
+def _filters(iproute: IPRoute, index: int, hook: int) -> list[str]:
+    """The names of the filters there; "" for those that are no eBPF programs."""
     with suppress_code(errno.EINVAL, errno.ENOENT, errno.ENODEV, errno.EOPNOTSUPP):
-        return list(iproute.get_filters(index=index, parent=hook))
+        found = list(iproute.get_filters(index=index, parent=hook))
+        # Each priority has a head of its own in the list, with the handle 0.
+        return [_name(one) for one in found if one["handle"]]
     return []
 
 
-def _is_ours(one: dict[str, Any]) -> bool:
-    options = one.get("options")
-    return bool(options and options.get("name") == NAME)
+def _name(one: Any) -> str:  # noqa: ANN401 (pyroute2 has no types)
+    options = one.get_attr("TCA_OPTIONS")
+    return (options and options.get_attr("TCA_BPF_NAME")) or ""
 
 
 class suppress_code:  # noqa: N801 (as contextlib.suppress)

@@ -104,3 +104,12 @@ def claim(name: str) -> socket.socket | None:
             return None
         raise
     return sock
+
+
+def is_claimed(name: str) -> bool:
+    """Whether a process in this network namespace has it."""
+    own = claim(name)
+    if own is None:
+        return True
+    own.close()
+    return False

@@ -5,9 +5,7 @@ use proptest::prelude::*;
 
 /// An inner packet; `sequence` is TCP's number, or chooses nothing.
 fn packet(
-    flow: u8,
-    udp: bool,
-    v6: bool,
+    (flow, udp, v6): (u8, bool, bool),
     id: u16,
     sequence: u32,
     flags: u8,
@@ -105,7 +103,7 @@ proptest! {
         };
         for (flow, udp, v6, size, flags, spoil, ecn) in steps {
             let (id, sequence) = state.entry((flow, udp, v6)).or_insert((u16::MAX - 3, u32::MAX - 3000));
-            let mut one = packet(flow, udp, v6, *id, *sequence, flags, if ecn < 4 { ecn } else { 2 }, size);
+            let mut one = packet((flow, udp, v6), *id, *sequence, flags, if ecn < 4 { ecn } else { 2 }, size);
             *id = id.wrapping_add(1);
             *sequence = sequence.wrapping_add(size as u32);
             if spoil == 0 {
@@ -152,7 +150,7 @@ fn a_stream_becomes_few_writes() {
     let mut writes = 0;
     for udp in [false, true] {
         for index in 0..40u32 {
-            let one = packet(1, udp, false, index as u16, index * 1360, 0x10, 2, 1360);
+            let one = packet((1, udp, false), index as u16, index * 1360, 0x10, 2, 1360);
             coalescer.add(&one, 0, &mut |_| writes += 1);
         }
     }
