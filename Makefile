@@ -28,10 +28,10 @@ fuzz: install  ## hostile octets into every parser, SECONDS each run
 	$(BIN)/python tests/fuzz/run.py --seconds $(SECONDS)
 
 bench: install  ## the engines, wireguard-go and the bare wire side by side: a table, bench.json
-	sudo $(BIN)/python -m bench.run --json bench.json
+	$(BIN)/python -m bench.run --json bench.json
 
 bench-quick: install  ## the same in about two minutes
-	sudo $(BIN)/python -m bench.run --rounds 2 --seconds 2 --json bench.json
+	$(BIN)/python -m bench.run --rounds 2 --seconds 2 --json bench.json
 
 pin:  ## newest versions into requirements.txt
 	@tools/pin
