@@ -36,6 +36,7 @@ get_requires_for_build_sdist = get_requires_for_build_wheel
 
 
 def build_sdist(directory: str, config_settings: _Settings = None) -> str:
+    _find_programs()
     return str(maturin.build_sdist(directory, config_settings))
 
 
@@ -52,9 +53,7 @@ def build_editable(
 
 
 def _build(which: str, directory: str, settings: _Settings) -> str:
-    # maturin's program lies beside this Python; rustup's lie where a shell may not look yet.
-    places = [str(Path(sys.executable).parent), os.environ.get("PATH", ""), str(_RUSTUP)]
-    os.environ["PATH"] = os.pathsep.join(places)
+    _find_programs()
     WHY_NOT.unlink(missing_ok=True)
     why = _missing_programs()
     if not why:
@@ -69,6 +68,12 @@ def _build(which: str, directory: str, settings: _Settings) -> str:
     WHY_NOT.write_text(why + "\n")
     print(f"Without hushwire._core: {why}", file=sys.stderr)
     return str(getattr(hatchling.build, which)(directory, settings))
+
+
+def _find_programs() -> None:
+    # maturin's program lies beside this Python; rustup's lie where a shell may not look yet.
+    places = [str(Path(sys.executable).parent), os.environ.get("PATH", ""), str(_RUSTUP)]
+    os.environ["PATH"] = os.pathsep.join(places)
 
 
 def _missing_programs() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,21 @@ def begin(network: Network, host: str, *options: str, interface: str = WIRE) -> 
     """`hushwire classroom` on the host, ready."""
     command = ["hushwire", "classroom", "--interface", interface, "--json", "--label", host]
     program = network.start(host, [*command, *options])
+    program.wait_for_line('"ready"')
+    return program
+
+
+_DIRECT = """
+from hushwire.classroom.report import Report
+from hushwire.classroom.service import Lesson, Service
+Service(Lesson("{0}", {1}, "{2}", {3}), Report("{0}", as_json=True)).run()
+"""
+
+
+def begin_with(network: Network, host: str, settings: str) -> Program:
+    """The same with settings that the command has not, such as `hook="clsact"`; ready."""
+    script = _DIRECT.format(WIRE, PORT, host, settings)
+    program = network.start(host, [sys.executable, "-c", script])
     program.wait_for_line('"ready"')
     return program
 

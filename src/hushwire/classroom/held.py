@@ -36,7 +36,8 @@ class _Queue:
 class Held:
     """What is held, for every peer. Times are seconds of any clock that only goes forward."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float = PATIENCE_SECONDS) -> None:
+        self._patience = patience
         self._queues: dict[Pair, _Queue] = {}
         self._octets = 0
         self._frames = 0
@@ -63,7 +64,7 @@ class Held:
         gone = {}
         for pair, queue in list(self._queues.items()):
             old = []
-            while queue.frames and queue.frames[0].since + PATIENCE_SECONDS <= now:
+            while queue.frames and queue.frames[0].since + self._patience <= now:
                 old.append(queue.frames.popleft().frame)
             if old:
                 gone[pair] = old
@@ -91,7 +92,7 @@ class Held:
     def next_time(self) -> float | None:
         """When `expire` or `knocks` has something to do next."""
         times = [queue.knock_at for queue in self._queues.values()]
-        times += [queue.frames[0].since + PATIENCE_SECONDS for queue in self._queues.values()]
+        times += [queue.frames[0].since + self._patience for queue in self._queues.values()]
         return min(times, default=None)
 
     @property

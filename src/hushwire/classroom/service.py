@@ -41,13 +41,18 @@ _LOSSY_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """What was asked for. `hook`: "tcx", "clsact", or "" for what the kernel has."""
+    """What was asked for.
+
+    `hook`: "tcx", "clsact", or "" for what the kernel has. `patience`: seconds for which a message
+    waits for an answer to the key exchange.
+    """
 
     interface: str
     port: int
     label: str
     trace: bool = False
     hook: str = ""
+    patience: float = PATIENCE_SECONDS
 
 
 class OccupiedError(SystemFailureError):
@@ -60,7 +65,7 @@ class Service:
     def __init__(self, lesson: Lesson, report: Report) -> None:
         self._lesson = lesson
         self._report = report
-        self._held = Held()
+        self._held = Held(lesson.patience)
         self._agreed: set[Pair] = set()
         self._silent: set[Pair] = set()
         self._unreadable: dict[Pair, float] = {}
@@ -242,7 +247,7 @@ class Service:
                 self._silent.add(pair)
                 self._report.say(
                     "given_up",
-                    f"no answer to the key exchange in {PATIENCE_SECONDS:g} seconds; "
+                    f"no answer to the key exchange in {self._lesson.patience:g} seconds; "
                     f"{plural(count(frames))} given up. Does `hushwire classroom` run there, on "
                     f"the same port, {self._lesson.port}?",
                     address(pair.remote),
