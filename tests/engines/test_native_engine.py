@@ -13,12 +13,14 @@ from dataclasses import replace
 import pytest
 
 from hushwire.engines.base import Capabilities, EngineFailure
-from hushwire.engines.native.engine import NativeEngine
 from hushwire.sa.association import Encapsulation
 from tests.conformance.hosts import ENGINES, Host
 from tests.conformance.setting import setting
 from tests.conformance.test_tunnel import tunnel
 from tests.sa.pairs import pair
+
+pytest.importorskip("hushwire._core", reason="make install built no extension")
+from hushwire.engines.native.engine import NativeEngine
 
 UDP_SEGMENT = 103
 OCTETS = 8 << 20
