@@ -6,7 +6,7 @@ ROUNDS ?= 100
 SEEDS ?= 100000
 AS_ROOT := $(if $(filter-out 0,$(shell id -u)),sudo)
 
-.PHONY: install demo classroom test sim ordeal check check-rust fuzz pin clean
+.PHONY: install demo classroom test sim ordeal check check-rust fuzz bench bench-quick pin clean
 
 install:  ## .venv and the Debian packages that are missing
 	@PYTHON=$(PYTHON) tools/install
@@ -19,7 +19,7 @@ classroom: install  ## how not to do it: eBPF, p = 23, XOR; eve reads, and then 
 
 test: install  ## everything, on real network namespaces
 	@tools/strongswan
-	$(BIN)/pytest -n 3 --dist worksteal tests
+	$(BIN)/pytest -n 3 --dist loadgroup tests
 
 sim: install  ## SEEDS lives of two hosts, with loss, rekeys, deletes: in the end both agree
 	$(BIN)/python -m tests.sim.pairs --seeds $(SEEDS)
@@ -35,6 +35,12 @@ check-rust: install  ## rustfmt and clippy
 
 fuzz: install  ## hostile octets into every parser, SECONDS each run
 	$(BIN)/python tests/fuzz/run.py --seconds $(SECONDS)
+
+bench: install  ## the engines, wireguard-go and the bare wire side by side: a table, bench.json
+	$(BIN)/python -m bench.run --json bench.json
+
+bench-quick: install  ## the same in about two minutes
+	$(BIN)/python -m bench.run --rounds 2 --seconds 2 --json bench.json
 
 pin:  ## newest versions into requirements.txt
 	@tools/pin

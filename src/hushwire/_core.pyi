@@ -1,6 +1,8 @@
 """What rust/python offers. It may be missing: `hushwire.system.core` knows why."""
 
-from typing import final
+from typing import Any, final
+
+from hushwire.engines.native.plain import PlainInterface, PlainSa
 
 class LoadError(Exception):
     """The kernel did not take the programs. `args`: errno or 0, and what libbpf said."""
@@ -50,3 +52,36 @@ class Classroom:
         self, direction: str, frame: bytes, mark: int = 0, gso_size: int = 0
     ) -> tuple[int, bytes, int]:
         """(returned code, frame afterwards, mark afterwards)."""
+
+_Endpoint = tuple[bytes, int, int]
+_Path = tuple[_Endpoint, _Endpoint, bool]
+_Counts = tuple[int, int, int, int, float | None]
+
+@final
+class Engine:
+    """The native engine; `hushwire.engines.native` makes the contract's types around it.
+
+    Any thread may call it. Every method but `events` and `close` raises `RuntimeError` while the
+    engine is not open; `KeyError` stands for an SPI that is not here.
+    """
+
+    def open(self, interface: PlainInterface) -> None:
+        """Raises `RuntimeError` the second time, and `OSError`."""
+    def install(self, sa: PlainSa) -> None:
+        """Raises `ValueError`."""
+    def update(self, spi: int, path: _Path, encapsulation: str) -> None: ...
+    def set_path_mtu(self, spi: int, mtu: int, whole: int) -> None: ...
+    def confirm(self, spi: int) -> None: ...
+    def retire(self, spi: int) -> None: ...
+    def remove(self, spi: int) -> None: ...
+    def add_stream(self, socket: int, path: _Path, originated: bool) -> None:
+        """Takes over the descriptor, and closes it also where it raises."""
+    def send_ike(self, data: bytes, path: _Path) -> None: ...
+    def close_stream(self, path: _Path) -> None: ...
+    def counters(self) -> tuple[dict[str, int], list[tuple[int, _Counts]], dict[str, bool]]:
+        """Drops by name; by inbound SPI what it carried, and the last time; features."""
+    def events(self) -> list[tuple[Any, ...]]:
+        """Each begins with the name of its kind."""
+    @property
+    def event_fd(self) -> int: ...
+    def close(self) -> None: ...

@@ -235,9 +235,9 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                 'name = "hw0"',
                 f'engine = "{engine}"',
                 f':2: engine = "{engine}" in [interface] is not in this version. '
-                'It has "auto" and "python" only.',
+                'It has "auto", "native" and "python" only.',
             )
-            for engine in ("native", "ebpf", "xfrm")
+            for engine in ("ebpf", "xfrm")
         ),
         (
             "endpoint",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -12,12 +13,20 @@ from ipaddress import ip_interface
 from hushwire.engines.base import Counters, Drop, Engine, Event, Interface
 from hushwire.engines.python.engine import PythonEngine
 from hushwire.system.addresses import add_address
+from hushwire.system.core import why_missing
 from hushwire.system.datagram import open_raw_esp, open_raw_whole, open_udp
 from hushwire.system.tun import open_tun
 from tests.conformance.namespaces import WIRE, Namespace, eventually
 
 ENGINES: dict[str, Callable[[], Engine]] = {"python": PythonEngine}
 """Every engine held against the contract; those that another adds are tested by all of it."""
+
+if not (why := why_missing()):
+    from hushwire.engines.native.engine import NativeEngine
+
+    ENGINES["native"] = NativeEngine
+elif os.environ.get("HUSHWIRE_NO_SKIP"):
+    raise RuntimeError(f"the native engine cannot be tested: {why}")
 
 NATT = 4500
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
@@ -71,8 +80,9 @@ def host(
 ) -> Generator[Host]:
     """Start an engine in the namespace, with `inner` addresses (with prefix) on its TUN device."""
     with _sockets(namespace) as (udp, raw, whole):
-        tun = namespace.call(lambda: open_tun("hush0", mtu))
         running = ENGINES[engine]()
+        headers = running.capabilities().tun_headers
+        tun = namespace.call(lambda: open_tun("hush0", mtu, headers=headers))
         try:
             for address in inner:
                 namespace.call(partial(add_address, "hush0", ip_interface(address)))

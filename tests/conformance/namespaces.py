@@ -83,6 +83,8 @@ def joined(
         ends[0].run("ip", "link", "add", WIRE, "type", "veth", *far_end)
         for end, addresses in zip(ends, (alice, bob), strict=True):
             end.run("ip", "link", "set", WIRE, "up")
+            # As a cable does: each datagram by itself, also where a sender hands over many at once.
+            end.run("ethtool", "-K", WIRE, "tx-udp-segmentation", "off")
             for address in addresses:
                 end.run("ip", "address", "add", address, "dev", WIRE, *no_dad(address))
         yield ends

@@ -1,6 +1,7 @@
 //! `hushwire._core`: the thin layer between Python and what is not written in Python.
 
 mod classroom;
+mod engine;
 mod layout;
 mod tcx;
 
@@ -9,6 +10,7 @@ use pyo3::prelude::*;
 /// What Python sees. Every class is documented in `src/hushwire/_core.pyi`.
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<engine::PyEngine>()?;
     module.add_class::<classroom::Classroom>()?;
     module.add_class::<classroom::PyEvent>()?;
     module.add("LoadError", module.py().get_type::<classroom::LoadError>())?;

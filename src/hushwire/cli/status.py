@@ -66,12 +66,22 @@ def _text(facts: dict[str, Any]) -> str:
         return _dead(facts["interface"], facts["guard"])
     lines = [
         f"{facts['interface']}: {', '.join(facts['address']) or 'no address'}, MTU {facts['mtu']}, "
-        f"{facts['engine']} engine, {facts['file']}"
+        f"{facts['engine']} engine, {facts['file']}",
+        *_features(facts.get("engine_features", {})),
     ]
     for peer in facts["peers"]:
         lines += ["", *_peer(peer)]
     lines += ["", *_guard(facts["guard"]), *_drops(facts)]
     return "\n".join(lines)
+
+
+def _features(features: dict[str, bool]) -> list[str]:
+    """What the kernel does for the engine; what it does not costs speed alone."""
+    on = [name for name, is_on in features.items() if is_on]
+    off = [name for name, is_on in features.items() if not is_on]
+    words = [f"on: {', '.join(on)}"] if on else []
+    words += [f"off: {', '.join(off)}"] if off else []
+    return [f"  offloads {'; '.join(words)}"] if words else []
 
 
 def _guard_facts(standing: Standing) -> dict[str, Any]:

@@ -188,7 +188,7 @@ def _interface(table: Table) -> InterfaceConfig:
             "private_key_file",
             lambda text: keys.read_private_key(keys.key_path(text, table.file.parent)),
         ),
-        engine=table.choice("engine", EngineChoice.AUTO, later=("native", "ebpf", "xfrm")),
+        engine=table.choice("engine", EngineChoice.AUTO, later=("ebpf", "xfrm")),
         underlay=table.parse("underlay", values.device),
         guard=table.switch("guard", True),
         ipv6=table.choice("ipv6", Ipv6.BLOCK) if "ipv6" in table.values else None,

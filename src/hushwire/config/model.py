@@ -30,6 +30,7 @@ class EngineChoice(StrEnum):
     """What moves the packets."""
 
     AUTO = "auto"
+    NATIVE = "native"
     PYTHON = "python"
 
 

@@ -126,10 +126,11 @@ class Table:
         if text in known:
             return type(default)(text)
         if text in later:
+            *all_but_one, last = (quote(value) for value in known)
             raise self.error(
                 (key,),
                 f"{key} = {quote(text)} in {self.name} is not in this version",
-                f"It has {' and '.join(quote(value) for value in known)} only.",
+                f"It has {', '.join(all_but_one)} and {last} only.",
             )
         raise self.error(
             (key,),

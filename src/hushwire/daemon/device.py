@@ -24,15 +24,20 @@ _CARRIERS = {
 _SMALLEST_INNER_MTU = 1280  # RFC 8200 §5: less, and IPv6 does not work inside
 
 
-def open_device(config: Config, endpoints: dict[str, IpAddress]) -> tuple[Tun, int]:
+def open_device(
+    config: Config, endpoints: dict[str, IpAddress], *, headers: bool
+) -> tuple[Tun, int]:
     """The device, ready for packets, and its MTU. `endpoints` are the peers' known addresses.
+
+    `headers` as in `open_tun`; a device that exists already has none.
 
     Closing the device takes its addresses and routes with it. Raises `SystemFailureError` and
     `NotPermittedError`.
     """
     mtu = _mtu(config, endpoints)
     existing = config.interface.existing
-    tun = (adopt_tun if existing else open_tun)(config.interface.name, mtu)
+    name = config.interface.name
+    tun = adopt_tun(name, mtu) if existing else open_tun(name, mtu, headers=headers)
     try:
         for address in () if existing else config.interface.address:
             add_address(tun.name, address)

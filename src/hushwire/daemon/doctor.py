@@ -20,7 +20,7 @@ from hushwire.system.ports import Holder, holders
 from hushwire.system.processes import Recorded
 from hushwire.wire.tcpencap import TCP_PORT
 
-_ENGINES_TO_COME = ("native", "ebpf", "xfrm")
+_ENGINES_TO_COME = ("ebpf", "xfrm")
 _DEVICES = Path("/proc/sys/net/ipv4/conf")
 _STRICT = 1  # rp_filter (ip-sysctl); of "all" and the device the larger one counts
 
@@ -125,6 +125,9 @@ def _who(holder: Holder) -> str:
 
 
 def _engines() -> Iterator[Finding]:
+    why = why_missing()
+    native = f"native is not here: {why}." if why else "native is here."
+    yield Finding("engine", Verdict.FINE, native)
     yield Finding("engine", Verdict.FINE, "python runs everywhere.")
     for name in _ENGINES_TO_COME:
         yield Finding("engine", Verdict.FINE, f"{name} is not in this version.")

@@ -38,7 +38,7 @@ from hushwire.engines.base import (
     SequenceNearEnd,
     StreamClosed,
 )
-from hushwire.engines.python.engine import PythonEngine
+from hushwire.engines.choice import make_engine
 from hushwire.explain.outcome import (
     Cause,
     Connecting,
@@ -162,15 +162,21 @@ class Service:
     def status(self) -> Facts:
         """What `hushwire status --json` prints."""
         paths = self._paths
+        counters = self._engine.counters()
         facts = interface_facts(
             self._config,
             self._endpoint,
-            self._engine.counters(),
+            counters,
             self._loop.time(),
             paths.by_peer(),
         )
         engine = self._engine.capabilities().name
-        return facts | {"engine": engine, "mtu": paths.mtu, "icmp_ignored": paths.ignored}
+        return facts | {
+            "engine": engine,
+            "engine_features": counters.features,
+            "mtu": paths.mtu,
+            "icmp_ignored": paths.ignored,
+        }
 
     def _our_mistake(self, _loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
         """An exception that nobody expected: end in order rather than run on half broken."""
@@ -199,12 +205,13 @@ class Service:
         tcp_port = config.interface.tcp_port if config.listens_in_tcp else None
         self._sockets = Sockets(config.interface.underlay, tcp_port)
         opened.callback(self._sockets.close)
-        tun, mtu = open_device(config, endpoints)
+        self._engine, lacking = make_engine(config.interface.engine)
+        headers = self._engine.capabilities().tun_headers
+        tun, mtu = open_device(config, endpoints, headers=headers)
         opened.callback(tun.close)
         self._hosts = HostRoutes(config, tun, endpoints.values())
         self._hosts.open()
         opened.callback(self._hosts.close)
-        self._engine = PythonEngine()
         self._engine.open(
             Interface(
                 tun.name,
@@ -240,6 +247,8 @@ class Service:
             interface=tun.name,
             mtu=mtu,
         )
+        if lacking:
+            self._journal.say(lacking)
         for start, sentence in (
             (Start.WAIT, "Waiting for {} to begin."),
             (Start.TRAFFIC, "Waiting for traffic to {}."),

@@ -6,7 +6,7 @@ leaves except sealed under an installed SA.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from socket import socket
 from typing import Protocol
 
@@ -42,7 +42,8 @@ EVENTS_WAITING = 1000
 class Interface:
     """What an engine works on. Whoever made the descriptors closes them, after the engine.
 
-    `tun_fd` is non-blocking and carries bare IP packets. `udp` (port 4500) and `raw` (protocol 50)
+    `tun_fd` is non-blocking and carries IP packets, bare or, where the engine is capable of that,
+    behind virtio-net headers. `udp` (port 4500) and `raw` (protocol 50)
     hold one socket for each address family, as `system.datagram` opens them. The engine reads all
     of them; others may send on them. `whole` sends packets that bring their own IP header, one
     socket for each family: transport mode needs them. `fragmenter` sends IPv6 packets larger than
@@ -60,11 +61,15 @@ class Interface:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What this engine can do here; the control plane offers the peer nothing else."""
+    """What this engine can do here; the control plane offers the peer nothing else.
+
+    `tun_headers`: it is faster on a TUN device with virtio-net headers (`system.tun.open_tun`).
+    """
 
     name: str
     ciphers: tuple[Cipher, ...]
     encapsulations: tuple[Encapsulation, ...]
+    tun_headers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +142,14 @@ class SaCounters:
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """`drops` has every cause, 0 included; `sas` every SA pair installed, by inbound SPI."""
+    """`drops` has every cause, 0 included; `sas` every SA pair installed, by inbound SPI.
+
+    `features` names what the kernel can do for this engine, and whether it does that here.
+    """
 
     drops: dict[Drop, int]
     sas: dict[int, SaCounters]
+    features: dict[str, bool] = field(default_factory=dict)
 
 
 class Engine(Protocol):

@@ -36,6 +36,10 @@ class Fragmenter:
         """A UDP datagram with the ports of `path`, likewise."""
         self._send(udp_datagram(data, path), IpProtocol.UDP, path, mtu, tos)
 
+    def fileno(self) -> int:
+        """The socket's descriptor, for an engine that makes the fragments itself."""
+        return self._socket.fileno()
+
     def close(self) -> None:
         self._socket.close()
 

@@ -22,6 +22,7 @@ NAME_OCTETS = 15  # IFNAMSIZ less the final NUL
 TUNSETIFF = 0x400454CA
 IFF_TUN = 0x0001
 IFF_NO_PI = 0x1000
+_IFF_VNET_HDR = 0x4000
 _IFF_TUN_EXCL = 0x8000
 
 _ADDR_GEN_MODE_NONE = 1  # IN6_ADDR_GEN_MODE_NONE of <linux/if_link.h>
@@ -29,7 +30,8 @@ _ADDR_GEN_MODE_NONE = 1  # IN6_ADDR_GEN_MODE_NONE of <linux/if_link.h>
 
 @dataclass(slots=True)
 class Tun:
-    """An open device. One `os.read` or `os.write` on `fd` is one whole IP packet, no header more.
+    """An open device. One `os.read` or `os.write` on `fd` is one whole IP packet, no header more,
+    unless it was opened with `headers`.
 
     `fd` does not block. The device, its addresses and its routes go when it is closed, or when the
     process ends however it ends.
@@ -54,8 +56,10 @@ class Tun:
             self.fd = -1
 
 
-def open_tun(name: str, mtu: int) -> Tun:
+def open_tun(name: str, mtu: int, *, headers: bool = False) -> Tun:
     """Make the device `name`, with `mtu` octets for an IP packet, and set it up.
+
+    With `headers` each packet comes and goes behind a struct virtio_net_hdr of 10 octets.
 
     Raises `SystemFailureError` (no /dev/net/tun, name too long or in use) and `NotPermittedError`.
     """
@@ -69,7 +73,7 @@ def open_tun(name: str, mtu: int) -> Tun:
         )
     fd = open_node(what)
     try:
-        _claim(fd, name, what)
+        _claim(fd, name, what, IFF_TUN | IFF_NO_PI | (_IFF_VNET_HDR if headers else 0))
         tun = Tun(fd, name, device_index(name))
         ask(what, lambda iproute: _set_up(iproute, tun.index, mtu))
     except BaseException:
@@ -93,9 +97,9 @@ def open_node(what: str) -> int:
         ) from error
 
 
-def _claim(fd: int, name: str, what: str) -> None:
+def _claim(fd: int, name: str, what: str, flags: int) -> None:
     # EXCL: without it the kernel would hand over somebody else's persistent device of this name.
-    request = struct.pack("16sH22x", name.encode(), IFF_TUN | IFF_NO_PI | _IFF_TUN_EXCL)
+    request = struct.pack("16sH22x", name.encode(), flags | _IFF_TUN_EXCL)
     try:
         fcntl.ioctl(fd, TUNSETIFF, request)
     except OSError as error:

@@ -1,0 +1,167 @@
+//! What the wire brings: datagrams, raw packets, messages in streams (RFC 3948 §2, RFC 9329).
+
+use std::io;
+
+use super::events::Event;
+use super::own_header::ipv6_front;
+use super::pump::{BATCH, Pump};
+use crate::esp::drops::Cause;
+use crate::sa::child::{Encapsulation, Path};
+use crate::system::datagram::receive;
+use crate::wire::front::{Front, split};
+use crate::wire::natt::{self, Kind};
+
+impl Pump {
+    pub(super) fn read_udp(&mut self, family: usize, buffer: &mut [u8]) -> io::Result<()> {
+        let Some(socket) = self.interface.sockets.udp.get(family).copied().flatten() else {
+            return Ok(());
+        };
+        let port = self.ports.get(family).copied().unwrap_or(0);
+        for _ in 0..BATCH {
+            let received = match receive(socket, buffer, &mut self.control) {
+                Ok(Some(received)) => received,
+                Ok(None) => break,
+                Err(error) => return self.receive_failed(error),
+            };
+            let mut local = received.local;
+            local.port = port;
+            let path = Path {
+                local,
+                remote: received.sender,
+                in_tcp: false,
+            };
+            let all = buffer.get_mut(..received.octets).unwrap_or_default();
+            if all.is_empty() {
+                self.datagram(all, path, received.traffic_class);
+            }
+            for datagram in all.chunks_mut(received.segment.max(1)) {
+                self.datagram(datagram, path, received.traffic_class);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn read_raw(&mut self, family: usize, buffer: &mut [u8]) -> io::Result<()> {
+        let Some(socket) = self.interface.sockets.raw.get(family).copied().flatten() else {
+            return Ok(());
+        };
+        let mut headers = Vec::new();
+        for _ in 0..BATCH {
+            let received = match receive(socket, buffer, &mut self.control) {
+                Ok(Some(received)) => received,
+                Ok(None) => break,
+                Err(error) => return self.receive_failed(error),
+            };
+            let packet = buffer.get_mut(..received.octets).unwrap_or_default();
+            if family == 1 {
+                let protocol_at = ipv6_front(&received, &self.control, &mut headers);
+                let own = Front {
+                    octets: &headers,
+                    protocol_at,
+                };
+                let _ = self.inward(packet, own.traffic_class(), Some(own));
+                continue;
+            }
+            // A raw IPv4 socket hands over the IP header too (raw(7)), a raw IPv6 one does not.
+            let Some((front, rest)) = split(packet) else {
+                continue;
+            };
+            let (header, end) = (front.octets.len(), front.octets.len() + rest.len());
+            let packet = packet.get_mut(..end).unwrap_or_default();
+            if let Some((octets, esp)) = packet.split_at_mut_checked(header) {
+                let own = Front {
+                    octets,
+                    protocol_at: 9,
+                };
+                let _ = self.inward(esp, own.traffic_class(), Some(own));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn read_stream(&mut self, number: u64) {
+        let mut buffer = std::mem::take(&mut self.frame);
+        let path = self
+            .streams
+            .ready(number, &mut buffer, &self.poll, &self.events);
+        if let Some(path) = path {
+            let mut at = 0;
+            while let Some((begin, end)) =
+                self.streams
+                    .next_message(number, &buffer, at, &self.poll, &self.events)
+            {
+                at = end;
+                if let Some(message) = buffer.get_mut(begin..end).filter(|it| !it.is_empty()) {
+                    self.message(number, path, message);
+                }
+            }
+        }
+        self.frame = buffer;
+    }
+
+    /// RFC 3948 §2: what came to port 4500.
+    fn datagram(&mut self, data: &mut [u8], path: Path, traffic_class: u8) {
+        match natt::classify(data) {
+            Some(Kind::Esp) => {
+                let _ = self.inward(data, traffic_class, None);
+            }
+            Some(Kind::Ike) => self.ike(data, path),
+            Some(Kind::Keepalive) => self.drops.count(Cause::Keepalive),
+            None => self.drops.count(Cause::NotEsp),
+        }
+    }
+
+    /// A whole message from a stream: what UDP port 4500 would bring as a datagram.
+    fn message(&mut self, number: u64, path: Path, message: &mut [u8]) {
+        let kind = natt::classify(message);
+        if kind != Some(Kind::Esp) {
+            self.datagram(message, path, 0);
+            if kind.is_none() {
+                self.streams
+                    .doubt(number, Cause::NotEsp, &self.poll, &self.events);
+            }
+            return;
+        }
+        match self.inward(message, 0, None) {
+            Err(cause) => self.streams.doubt(number, cause, &self.poll, &self.events),
+            Ok(index) => {
+                self.streams.trust(number);
+                if let Some(tunnel) = self.table.get_mut(index)
+                    && tunnel.encapsulation == Encapsulation::Tcp
+                    && self.streams.supersedes(number, &tunnel.path)
+                {
+                    tunnel.path = path;
+                    self.events.put(Event::PathMoved(tunnel.inbound_spi, path));
+                }
+            }
+        }
+    }
+
+    fn ike(&mut self, data: &[u8], path: Path) {
+        let message = data.get(natt::NON_ESP_MARKER.len()..).unwrap_or_default();
+        if !self.events.offer(Event::Ike(message.to_vec(), path)) {
+            self.drops.count(Cause::EventsFull);
+        }
+    }
+
+    /// What a socket reports once for trouble in the network; anything else ends the engine.
+    fn receive_failed(&mut self, error: io::Error) -> io::Result<()> {
+        match error.raw_os_error() {
+            Some(
+                libc::ECONNREFUSED
+                | libc::EHOSTDOWN
+                | libc::EHOSTUNREACH
+                | libc::EMSGSIZE
+                | libc::ENETDOWN
+                | libc::ENETUNREACH
+                | libc::ENOBUFS
+                | libc::ENOMEM
+                | libc::EPROTO,
+            ) => {
+                self.drops.count(Cause::ReceiveFailed);
+                Ok(())
+            }
+            _ => Err(error),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! One installed Child SA and its state.
+
+use std::net::IpAddr;
+
+use super::events::Event;
+use crate::crypto::{Suite, WrongKey};
+use crate::esp::boundary::Fit;
+use crate::esp::drops::Cause;
+use crate::esp::open::Inbound;
+use crate::esp::seal::Outbound;
+use crate::sa::child::{ChildSa, Encapsulation, Mode, Path};
+use crate::sa::selectors::Matcher;
+use crate::wire::octets::put;
+use crate::wire::protocol::ESP;
+
+const HOP_LIMIT: u8 = 64; // the usual one: what the packet's own was is not known any more
+
+/// What one SA pair has carried. Bytes are those of inner packets; times are of the clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct SaCounters {
+    /// Sealed and sent.
+    pub packets_out: u64,
+    /// Sealed and sent.
+    pub bytes_out: u64,
+    /// Opened and delivered.
+    pub packets_in: u64,
+    /// Opened and delivered.
+    pub bytes_in: u64,
+    /// When the last authentic packet came.
+    pub last_in: Option<f64>,
+}
+
+/// Both halves of the SA, its way, and what it has done.
+pub struct Tunnel {
+    pub peer: String,
+    pub inbound_spi: u32,
+    pub inbound: Inbound,
+    pub outbound: Outbound,
+    pub outbound_key_hash: [u8; 32],
+    pub matcher: Matcher,
+    pub suite: Suite,
+    pub encapsulation: Encapsulation,
+    pub path: Path,
+    pub keepalive: bool,
+    pub rewritten: bool,
+    pub copy_dscp: bool,
+    /// Transport mode: the two hosts, ours first, and the header that inbound packets have where
+    /// the one they had was not sent.
+    pub hosts: Option<Hosts>,
+    /// Until the path MTU is told, everything fits.
+    pub fit: Option<Fit>,
+    pub proved: bool,
+    /// Receives, and sends no more.
+    pub retired: bool,
+    pub near_end_told: bool,
+    pub counters: SaCounters,
+    pub last_out: f64,
+}
+
+/// The ends of a transport mode SA.
+pub struct Hosts {
+    /// IP version, our address and the peer's as integers.
+    pub pair: (u8, u128, u128),
+    /// An IP header from the peer to us.
+    pub front: Vec<u8>,
+    /// The place in it that names what follows.
+    pub protocol_at: usize,
+}
+
+impl Tunnel {
+    /// `now` is the clock's; `key_hash` tells outbound keys apart.
+    ///
+    /// # Errors
+    /// `WrongKey`.
+    pub fn new(child: &ChildSa, key_hash: [u8; 32], now: f64) -> Result<Self, WrongKey> {
+        let (suite, esn) = (child.suite, child.esn);
+        let window = child.replay_window;
+        Ok(Self {
+            peer: child.peer.clone(),
+            inbound_spi: child.inbound_spi,
+            inbound: Inbound::new(child.inbound_spi, suite, esn, &child.inbound_key, window)?,
+            outbound: Outbound::new(child.outbound_spi, suite, esn, &child.outbound_key, 0)?,
+            outbound_key_hash: key_hash,
+            matcher: Matcher::new(&child.local_selectors, &child.remote_selectors),
+            suite,
+            encapsulation: child.encapsulation,
+            path: child.path,
+            keepalive: child.keepalive,
+            rewritten: child.rewritten,
+            copy_dscp: child.copy_dscp,
+            hosts: (child.mode == Mode::Transport)
+                .then(|| hosts(child))
+                .flatten(),
+            fit: None,
+            proved: !child.await_proof,
+            retired: false,
+            near_end_told: false,
+            counters: SaCounters::default(),
+            last_out: now,
+        })
+    }
+
+    /// The address family of its path.
+    pub fn is_ipv4(&self) -> bool {
+        matches!(self.path.remote.ip, IpAddr::V4(_))
+    }
+}
+
+fn hosts(child: &ChildSa) -> Option<Hosts> {
+    let (local, remote) = (
+        child.local_selectors.first()?,
+        child.remote_selectors.first()?,
+    );
+    let pair = (local.version, local.start, remote.start);
+    let (front, protocol_at) = if local.version == 4 {
+        let mut front = vec![0x45, 0, 0, 0, 0, 0, 0, 0, HOP_LIMIT, ESP, 0, 0];
+        front.extend_from_slice(&(remote.start as u32).to_be_bytes());
+        front.extend_from_slice(&(local.start as u32).to_be_bytes());
+        (front, 9)
+    } else {
+        let mut front = vec![0x60, 0, 0, 0, 0, 0, ESP, HOP_LIMIT];
+        front.extend_from_slice(&remote.start.to_be_bytes());
+        front.extend_from_slice(&local.start.to_be_bytes());
+        (front, 6)
+    };
+    Some(Hosts {
+        pair,
+        front,
+        protocol_at,
+    })
+}
+
+impl Tunnel {
+    /// Seal a payload into `place`, which has the size that `Outbound::sealed_octets` says.
+    ///
+    /// # Errors
+    /// As `Outbound::seal`.
+    pub fn seal_at(&mut self, place: &mut [u8], payload: &[u8], next: u8) -> Result<(), Cause> {
+        put(place, self.outbound.payload_at(), payload).ok_or(Cause::Oversized)?;
+        self.outbound.seal(place, payload.len(), next)
+    }
+
+    /// Once: that few sequence numbers are left.
+    pub fn near_end(&mut self) -> Option<Event> {
+        if self.near_end_told || !self.outbound.near_end() {
+            return None;
+        }
+        self.near_end_told = true;
+        Some(Event::SequenceNearEnd(self.inbound_spi))
+    }
+}

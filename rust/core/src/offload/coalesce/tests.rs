@@ -1,0 +1,159 @@
+use super::super::segment::{Segments, finish_checksum};
+use super::*;
+use crate::wire::protocol::UDP;
+use proptest::prelude::*;
+
+/// An inner packet; `sequence` is TCP's number, or chooses nothing.
+fn packet(
+    (flow, udp, v6): (u8, bool, bool),
+    id: u16,
+    sequence: u32,
+    flags: u8,
+    ecn: u8,
+    size: usize,
+) -> Vec<u8> {
+    let protocol = if udp { UDP } else { TCP };
+    let upper = if udp { 8 } else { 32 };
+    let mut out = if v6 {
+        let mut ip = vec![0x60, ecn << 4, 0, 7, 0, 0, protocol, 64];
+        ip.extend_from_slice(&[0xFD; 16]);
+        ip.extend_from_slice(&[0xFE; 16]);
+        ip
+    } else {
+        let mut ip = vec![
+            0x45, ecn, 0, 0, 0, 0, 0x40, 0, 64, protocol, 0, 0, 10, 0, 1, 1, 10, 0, 1, 2,
+        ];
+        ip[4..6].copy_from_slice(&id.to_be_bytes());
+        ip
+    };
+    let header = out.len();
+    out.extend_from_slice(&[0x1F, flow, 0x1F, 0x90]);
+    if udp {
+        out.extend_from_slice(&((8 + size) as u16).to_be_bytes());
+        out.extend_from_slice(&[0, 0]);
+    } else {
+        out.extend_from_slice(&sequence.to_be_bytes());
+        out.extend_from_slice(&[0, 0, 0, 9, 0x80, flags, 0x20, 0, 0, 0, 0, 0]);
+        out.extend_from_slice(&[1, 1, 8, 10, 1, 2, 3, 4, 5, 6, 7, flow]);
+    }
+    let start = out.len();
+    out.extend((0..size).map(|at| (at as u32 ^ sequence) as u8));
+    assert_eq!(start, header + upper);
+    complete(&mut out, header, if v6 { 6 } else { 9 }, protocol).unwrap();
+    let sum = pseudo_header(&out, protocol, out.len() - header)
+        .unwrap()
+        .with(&out[header..]);
+    let at = header + place(protocol).unwrap();
+    let sum = sum.finish();
+    out[at..at + 2].copy_from_slice(if sum == [0, 0] { &[0xFF, 0xFF] } else { &sum });
+    out
+}
+
+/// What a kernel makes of a delivery: the packets that it stands for.
+fn apart(octets: &[u8]) -> Vec<Vec<u8>> {
+    let header = Header::parse(octets).unwrap();
+    let mut packet = octets[HEADER_OCTETS..].to_vec();
+    if header.kind == Kind::Single {
+        assert_eq!(header.checksum, None);
+        return vec![packet];
+    }
+    // The sum that was left to the kernel must be right for the whole, too.
+    let (start, offset) = header.checksum.unwrap();
+    let segments = Segments::new(&packet, &header).unwrap();
+    let mut all = Vec::new();
+    for index in 0..segments.count() {
+        let mut out = vec![0; segments.octets(index)];
+        segments.write(index, &mut out).unwrap();
+        all.push(out);
+    }
+    finish_checksum(&mut packet, start, offset).unwrap();
+    let protocol = Layers::of(&packet).unwrap().protocol;
+    let body = &packet[start..];
+    assert_eq!(
+        pseudo_header(&packet, protocol, body.len())
+            .unwrap()
+            .with(body)
+            .finish(),
+        [0, 0]
+    );
+    all
+}
+
+proptest! {
+    /// What leaves at the far end is what entered, byte for byte and in order within a flow.
+    #[test]
+    fn what_is_put_together_comes_apart_again(
+        steps in prop::collection::vec(
+            (0u8..10, any::<bool>(), any::<bool>(), prop::sample::select(vec![1usize, 700, 1360, 1360, 1360]),
+             prop::sample::select(vec![0x10u8, 0x10, 0x10, 0x18, 0x11, 0x50]), 0u8..40, 0u8..30),
+            1..200,
+        ),
+        take_udp: bool,
+    ) {
+        let mut coalescer = Coalescer { udp: take_udp, ..Coalescer::default() };
+        let (mut sent, mut got) = (Vec::new(), Vec::new());
+        let mut state = std::collections::HashMap::new();
+        let mut packets = 0;
+        let mut deliver = |delivery: Delivery<'_>| {
+            let all = apart(delivery.octets);
+            packets += delivery.packets;
+            assert_eq!(all.len() as u64, delivery.packets);
+            assert_eq!(all.iter().map(Vec::len).sum::<usize>() as u64, delivery.inner);
+            got.extend(all);
+        };
+        for (flow, udp, v6, size, flags, spoil, ecn) in steps {
+            let (id, sequence) = state.entry((flow, udp, v6)).or_insert((u16::MAX - 3, u32::MAX - 3000));
+            let mut one = packet((flow, udp, v6), *id, *sequence, flags, if ecn < 4 { ecn } else { 2 }, size);
+            *id = id.wrapping_add(1);
+            *sequence = sequence.wrapping_add(size as u32);
+            if spoil == 0 {
+                let last = one.len() - 1;
+                one[last] ^= 1; // a wrong checksum passes as it is
+            } else if spoil == 1 {
+                *sequence = sequence.wrapping_add(5); // a gap
+            }
+            sent.push(one.clone());
+            coalescer.add(&one, 0, &mut deliver);
+        }
+        coalescer.flush(&mut deliver);
+        prop_assert_eq!(packets as usize, sent.len());
+        let key = |packet: &[u8]| {
+            let it = Layers::of(packet).unwrap();
+            (it.version, it.protocol, packet[it.upper..it.upper + 4].to_vec())
+        };
+        for one in &sent {
+            let of_flow = |all: &[Vec<u8>]| -> Vec<Vec<u8>> {
+                all.iter().filter(|other| key(other) == key(one)).cloned().collect()
+            };
+            prop_assert_eq!(of_flow(&sent), of_flow(&got));
+        }
+    }
+
+    #[test]
+    fn hostile_packets_pass_as_they_are(packets in prop::collection::vec(prop::collection::vec(any::<u8>(), 20..120), 20)) {
+        let mut coalescer = Coalescer { udp: true, ..Coalescer::default() };
+        let mut got = 0;
+        for one in &packets {
+            coalescer.add(one, 0, &mut |delivery| got += delivery.packets);
+        }
+        coalescer.flush(&mut |delivery| got += delivery.packets);
+        prop_assert_eq!(got as usize, packets.len());
+    }
+}
+
+#[test]
+fn a_stream_becomes_few_writes() {
+    let mut coalescer = Coalescer {
+        udp: true,
+        ..Coalescer::default()
+    };
+    let mut writes = 0;
+    for udp in [false, true] {
+        for index in 0..40u32 {
+            let one = packet((1, udp, false), index as u16, index * 1360, 0x10, 2, 1360);
+            coalescer.add(&one, 0, &mut |_| writes += 1);
+        }
+    }
+    coalescer.flush(&mut |_| writes += 1);
+    assert_eq!(writes, 2);
+}

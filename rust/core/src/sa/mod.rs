@@ -1,0 +1,5 @@
+//! What a security association is, without packets and without sockets.
+
+pub mod child;
+pub mod replay;
+pub mod selectors;

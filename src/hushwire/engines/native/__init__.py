@@ -1,0 +1,1 @@
+"""The engine in Rust: the same contract, at the speed of the machine."""
