@@ -34,7 +34,7 @@ class FirstAct:
         """All of it. Raises `LabError`."""
         show, network, port = self._stage.screen, self._stage.network, self._stage.port
         recorder.bookmark(BEGIN)
-        show.title("Act 1: Diffie-Hellman with p = 23, and XOR")
+        show.title("The classroom, act 1: Diffie-Hellman with p = 23, and XOR")
         show.say(
             "One command on each host attaches two programs to the wire's device, in the kernel:\n"
             "one at egress, one at ingress. They agree on a secret and XOR every octet with it.\n"

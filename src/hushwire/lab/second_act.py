@@ -32,7 +32,7 @@ class SecondAct:
         """All of it; the tunnel stays. Raises `LabError`."""
         show = self._stage.screen
         recorder.bookmark(BEGIN)
-        show.title("Act 2: the same two commands, in a tunnel of IKEv2 and ESP")
+        show.title("The classroom, act 2: the same two commands, in a tunnel of IKEv2 and ESP")
         self._tunnel()
         show.picture("tunnel", "hushwire lab classroom: act 2")
         show.pause()
