@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Iterable
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from operator import itemgetter
 
-from hushwire.config.model import IpAddress, PeerConfig
+from hushwire.config.model import Config, IpAddress, PeerConfig
 from hushwire.crypto.sign import PrivateKey
 from hushwire.ike.inputs import Peer, Psk, RawKeys
 from hushwire.sa.selectors import from_network
@@ -57,6 +58,16 @@ def longest_prefix(peers: Iterable[PeerConfig], address: IpAddress) -> PeerConfi
 def destination(flow: Flow) -> IpAddress:
     """Where a packet wants to go."""
     return (IPv4Address if flow.version == 4 else IPv6Address)(flow.destination)
+
+
+async def known_endpoints(config: Config) -> dict[str, IpAddress]:
+    """Endpoints by peer. A name that does not resolve now is tried again when connecting."""
+    known = {}
+    for peer in config.peers:
+        if peer.endpoint is not None:
+            with suppress(OSError):
+                known[peer.name] = await resolve(peer.endpoint)
+    return known
 
 
 async def resolve(endpoint: IpAddress | str) -> IpAddress:

@@ -19,11 +19,18 @@ from hushwire.config.model import Config, IpAddress, PeerConfig, Start
 from hushwire.daemon.control import ControlServer, Facts
 from hushwire.daemon.device import open_device
 from hushwire.daemon.facts import interface_facts
+from hushwire.daemon.greeting import greet
 from hushwire.daemon.guarding import Guarding
 from hushwire.daemon.hosts import HostRoutes, with_real_addresses
 from hushwire.daemon.journal import Journal
 from hushwire.daemon.pathmtu import PathMtus
-from hushwire.daemon.peers import destination, ike_peer, longest_prefix, resolve
+from hushwire.daemon.peers import (
+    destination,
+    ike_peer,
+    known_endpoints,
+    longest_prefix,
+    resolve,
+)
 from hushwire.daemon.renewal import Renewal
 from hushwire.daemon.sockets import IKE_PORT, Sockets
 from hushwire.daemon.startup import Startup
@@ -193,7 +200,7 @@ class Service:
     async def _open(self, opened: ExitStack) -> None:
         config = self._config = with_real_addresses(self._config)
         self._peers = {peer.name: peer for peer in config.peers}
-        endpoints = await self._known_endpoints()
+        endpoints = await known_endpoints(config)
         self._endpoint = Endpoint(
             [
                 ike_peer(peer, config.interface.private_key, endpoints.get(peer.name))
@@ -238,24 +245,9 @@ class Service:
             opened.callback(self._loop.remove_reader, sock)
         self._loop.add_reader(self._engine.event_fd, self._engine_events)
         opened.callback(self._loop.remove_reader, self._engine.event_fd)
-        addresses = [str(address) for address in config.interface.address]
-        self._journal.say(
-            f"{tun.name}: {', '.join(addresses) or 'no address'}, MTU {mtu}, "
-            f"{self._engine.capabilities().name} engine. Listening on UDP 500 and 4500"
-            f"{f', on TCP {tcp_port}' if tcp_port else ''} and for ESP"
-            f"{' on ' + config.interface.underlay if config.interface.underlay else ''}.",
-            interface=tun.name,
-            mtu=mtu,
-        )
+        greet(self._journal, config, self._engine.capabilities().name, mtu)
         if lacking:
             self._journal.say(lacking)
-        for start, sentence in (
-            (Start.WAIT, "Waiting for {} to begin."),
-            (Start.TRAFFIC, "Waiting for traffic to {}."),
-        ):
-            names = [peer.name for peer in config.peers if peer.start is start]
-            if names:
-                self._journal.say(sentence.format(", ".join(names)))
 
     def _end_by_signals(self, opened: ExitStack) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -276,15 +268,6 @@ class Service:
 
     def _starting(self) -> Iterable[str]:
         return (name for name, peer in self._peers.items() if peer.start is Start.UP)
-
-    async def _known_endpoints(self) -> dict[str, IpAddress]:
-        """Endpoints by peer. A name that does not resolve now is tried again when connecting."""
-        known = {}
-        for peer in self._config.peers:
-            if peer.endpoint is not None:
-                with suppress(OSError):
-                    known[peer.name] = await resolve(peer.endpoint)
-        return known
 
     def _connect_soon(self, name: str, seconds: float) -> None:
         self._spawn(self._connect(self._peers[name], seconds))
