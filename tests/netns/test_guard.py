@@ -365,7 +365,7 @@ def test_one_attempt_that_fails_leaves_none_but_one_that_was_up_does(topology: T
     alice, bob = sides(topology)
     alice.write(esp=["aes256gcm16"])
     bob.write(esp=["chacha20poly1305"])
-    refusing = bob.run()
+    refusing = bob.run()  # and asks as well: whoever answers first, the reason is the same
     ends(alice.run("--once"), 5)
     assert guards(topology) == []
     interrupt(refusing)

@@ -48,6 +48,7 @@ from hushwire.engines.base import (
 from hushwire.engines.choice import make_engine
 from hushwire.explain.outcome import (
     Cause,
+    ClosedByPeer,
     Connecting,
     Event,
     Failure,
@@ -100,6 +101,7 @@ class Service:
         self._send_errors: dict[IpAddress, str] = {}
         self._tcp_failures: dict[str, str] = {}
         self._tcp_attempts: set[str] = set()
+        self._reasons: dict[str, Failure] = {}  # why the peer will close what goes on without it
         self._stopping = asyncio.Event()
         self._ended_by: Failure | None = None
         self._broken: SystemFailureError | None = None
@@ -470,11 +472,15 @@ class Service:
             return
         if isinstance(event, TunnelUp):
             self._retry_after.pop(event.peer, None)
+            self._reasons.pop(event.peer, None)
             self._guarding.tunnel_up()
             self._startup.up(event.peer)
         elif isinstance(event, Failure) and not self._stopping.is_set():
             if other_goes_on:
+                self._reasons[event.peer] = event
                 return
+            if isinstance(event, ClosedByPeer):
+                event = self._reasons.pop(event.peer, event)
             self._startup.failed(event.peer, event.cause)
             if self._once:
                 self._ended_by = event
