@@ -18,7 +18,7 @@ classroom: install  ## how not to do it: eBPF, p = 23, XOR; eve reads, and then 
 	@$(AS_ROOT) $(BIN)/hushwire lab classroom
 
 test: install  ## everything, on real network namespaces
-	@tools/strongswan
+	@tools/strongswan && $(BIN)/python -m compileall -q src tests  # thousands of programs start
 	$(BIN)/pytest -n 3 --dist loadgroup tests
 
 sim: install  ## SEEDS lives of two hosts, with loss, rekeys, deletes: in the end both agree
