@@ -12,7 +12,8 @@ from tests.netns.tunnels import both_up, ping, sides
 
 def test_traffic_in_both_directions_is_counted_by_both(topology: Topology) -> None:
     alice, bob = sides(topology)
-    both_up(alice, bob)
+    bob.write(start="wait")
+    both_up(alice, bob, at_once=False)
     ping(topology, "alice", BOB.tunnel.ip)
     a, b = alice.tunnel(), bob.tunnel()
     assert (a["packets_out"], a["packets_in"]) == (b["packets_in"], b["packets_out"]) == (3, 3)

@@ -54,7 +54,7 @@ def close_useless(session: Session, turn: Turn) -> None:
         end(session, PeerMisbehaved(name, "IKE_AUTH", "it keeps an IKE SA without a tunnel"), turn)
         delete_ike_sa(session, state.secrets, name, turn)
     elif isinstance(state, Established):
-        close(session, turn, quiet=True)
+        close(session, turn, quiet=True, heir=session.sessions.another(session))
 
 
 def without_tunnel(session: Session, state: Established, turn: Turn) -> None:

@@ -13,6 +13,8 @@ from hushwire.ike.sessions import Sessions
 from hushwire.ike.states import AuthSent, Closed, Closing, Established, InitSent, Replaced, Role
 from hushwire.sa.association import Carrier
 
+_RESPONSE_SECONDS = 1.0  # after that the peer has got what we sent
+
 
 class Rivals:
     """Decides which of several IKE SAs with one peer goes on."""
@@ -100,7 +102,8 @@ class Rivals:
         loser = min((new, old), key=_lowest_nonce)
         turn.report(DuplicateClosed(loser.peer_name))
         if loser.role is Role.INITIATOR:
-            closing.close(loser, turn, quiet=True)
+            # The other one is the peer's, and our response that gives it to the peer on its way.
+            self._useless[loser.link.own_spi] = turn.now + _RESPONSE_SECONDS
         else:
             # The peer closes it; if it does not know the rule, we do, a little later.
             self._doubt(loser, turn)

@@ -12,6 +12,7 @@ is removed by the next one that comes.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import secrets
 from contextlib import suppress
@@ -129,8 +130,10 @@ def _instance(mount: int) -> tuple[str, int]:
         try:
             flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
             pipe = os.open(f"{place}/trace_pipe", flags, dir_fd=mount)
-        except FileNotFoundError:
-            continue  # somebody took it for a leftover, before it was open
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENODEV):
+                continue  # somebody took it for a leftover, before it was open
+            raise
         enable = os.open(f"{place}/{_PRINTED}", os.O_WRONLY | os.O_CLOEXEC, dir_fd=mount)
         try:
             os.write(enable, b"1")
