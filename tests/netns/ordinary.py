@@ -12,7 +12,7 @@ USER = 65534
 
 really_root = pytest.mark.skipif(
     os.geteuid() != 0 or Path("/proc/self/uid_map").read_text().split() != ["0", "0", "4294967295"],
-    reason="becomes another user, so it must be started by root",
+    reason="needs root of the machine, not of a user namespace",
 )
 
 # In a mount namespace of its own. An interpreter below a private directory (/root) is shown again

@@ -13,6 +13,7 @@ import pytest
 
 from hushwire.lab.topology import BOB, TUNNEL, Topology
 from tests.netns.etc import own_etc
+from tests.netns.ordinary import really_root
 from tests.netns.tunnels import Side, ping, sides
 from tests.netns.waiting import wait_until
 from tests.netns.watched import guards, lead_everything_to_the_wire, watching
@@ -122,6 +123,7 @@ def _is_up(systemd: Systemd) -> bool:
     return systemd.show("ActiveState") == "active"
 
 
+@really_root
 @needs_systemd
 def test_up_starts_the_unit_and_down_stops_it(
     topology: Topology, booted: tuple[Systemd, Side, Side]
@@ -143,6 +145,7 @@ def test_up_starts_the_unit_and_down_stops_it(
     second.wait_for_line("the peer closed the tunnel")
 
 
+@really_root
 @needs_systemd
 def test_the_unit_is_active_only_with_its_tunnel_and_comes_back_after_a_crash(
     topology: Topology, booted: tuple[Systemd, Side, Side]
@@ -168,6 +171,7 @@ def test_the_unit_is_active_only_with_its_tunnel_and_comes_back_after_a_crash(
     assert watch.sealed
 
 
+@really_root
 @needs_systemd
 def test_in_another_network_namespace_than_systemds_up_makes_a_process_of_its_own(
     topology: Topology, booted: tuple[Systemd, Side, Side]

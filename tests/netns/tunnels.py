@@ -13,6 +13,8 @@ from hushwire.lab.network import Program
 from hushwire.lab.topology import ALICE, BOB, TUNNEL, Resident, Topology
 from hushwire.lab.world import FILES
 
+_ANSWERED = "answered; the two sides chose"
+
 PSK = "a secret that nobody guesses"
 
 
@@ -107,6 +109,10 @@ def both_up(alice: Side, bob: Side, *, at_once: bool = True) -> tuple[Program, P
     programs = alice.run(), second
     for program in programs:
         program.wait_for_line("tunnel up")
+    if all(_ANSWERED in program.output for program in programs):
+        # They crossed. Each is up by its own response, and may send before the other has got it.
+        for program in programs:
+            program.wait_for_line("both sides began at once")
     return programs
 
 

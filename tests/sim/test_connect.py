@@ -28,6 +28,7 @@ from tests.sim.network import (
     peer,
     raw_keys,
 )
+from tests.sim.pairs import outbound
 
 
 @pytest.mark.parametrize("kind", ["psk", "ed25519", "ecdsa-p256", "ecdsa-p384"])
@@ -96,6 +97,31 @@ def test_both_hosts_that_start_at_once_end_with_one_tunnel() -> None:
         assert_one_tunnel(alice, bob)
         assert not alice.failures
         assert not bob.failures
+
+
+def test_when_both_that_began_at_once_have_been_answered_no_packet_is_lost() -> None:
+    """ESP is quicker than the IKE messages on their way, and than the program that reads them."""
+    for seed in range(40):
+        network = Network(seed, Weather(delay=(0.02, 0.1)))
+        hosts = alice, bob = pair(network)
+        network.connect(alice, "bob")
+        network.connect(bob, "alice")
+        while not (_is_held(alice, bob) and _is_held(bob, alice)):
+            network.run(0.005)
+        while network.now < 1008:
+            for host, other in (hosts, hosts[::-1]):
+                sa = outbound(host)
+                assert sa is not None
+                assert _is_held(host, other), f"lost: seed {seed}, from {host.name}"
+                other.proved.add(sa.outbound_spi)
+            network.run(0.01)
+        assert_one_tunnel(alice, bob)
+
+
+def _is_held(host: Host, other: Host) -> bool:
+    """Has the other end what this one would send on?"""
+    sa = outbound(host)
+    return sa is not None and sa.outbound_spi in other.sas
 
 
 ACTIONS = ["connect", "connect", "crash", "close"]
