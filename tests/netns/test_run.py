@@ -247,3 +247,15 @@ def test_traffic_starts_a_tunnel_that_waits_for_it(topology: Topology) -> None:
     topology.run("alice", ["ping", "-c", "1", "-W", "1", str(BOB.tunnel.ip)], check=False)
     program.wait_for_line("tunnel up")
     ping(topology, "alice", BOB.tunnel.ip)
+
+
+def test_who_waits_exits_with_the_reason_too_and_not_only_that_the_peer_closed(
+    topology: Topology,
+) -> None:
+    alice, bob = sides(topology)
+    alice.write(esp=["aes256gcm16"], start="wait")
+    bob.write(esp=["chacha20poly1305"])
+    waiting = alice.run("--once")
+    waiting.wait_for_line("Waiting for bob")
+    bob.run()
+    assert "no ESP proposal in common" in ends(waiting, 5)
