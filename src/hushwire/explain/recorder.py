@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
 
 from hushwire.explain.outcome import (
@@ -19,7 +19,7 @@ from hushwire.explain.outcome import (
     TunnelUp,
 )
 from hushwire.explain.payloads import exchange_name, words_of, words_of_plain
-from hushwire.explain.trace import Attempt, Decision, MessageStep, Remark, Step
+from hushwire.explain.trace import Attempt, Decision, IcmpError, MessageStep, Remark, Step
 from hushwire.wire.ike.header import HEADER_OCTETS, Header
 from hushwire.wire.ike.message import Payload
 from hushwire.wire.registry import HeaderFlag, PayloadType
@@ -32,7 +32,9 @@ _STRANGERS_STEPS = 8
 _LARGEST_KEPT = 2048
 _MOST_DATAGRAMS = 64
 _MOST_REPEATS = 8
+_EMPTY = "empty"
 _KEYS = 4  # of IKE SAs that have taken each other's place
+_MOST_REMARKS = 8
 _REMARK_CHARACTERS = 200
 
 # Places in the IKE header (RFC 7296 §3.1). It is not parsed here: floods pass by.
@@ -70,7 +72,7 @@ class _Message:
         return bool(self.head[_FLAGS] & HeaderFlag.RESPONSE)
 
 
-_Kept = _Message | Decision | Remark
+_Kept = _Message | Decision | IcmpError | Remark
 
 
 @dataclass(slots=True, eq=False)
@@ -144,12 +146,12 @@ class Recorder:
 
     def sealing(self, header: Header, payloads: Iterable[Payload]) -> None:
         """What is in the protected message that is sent next."""
-        self._sealing = (header.message_id, header.response, words_of(payloads))
+        self._sealing = (header.message_id, header.response, words_of(payloads) or (_EMPTY,))
 
     def opened(self, payloads: Iterable[Payload]) -> None:
         """What was in the protected message of this call."""
         if self._received is not None and not self._received.words:
-            self._received.words = words_of(payloads)
+            self._received.words = words_of(payloads) or (_EMPTY,)
 
     def dropped(self, why: str) -> None:
         """The message of this call has no effect."""
@@ -173,11 +175,20 @@ class Recorder:
 
     def remark(self, remote: Ip, text: str, now: float) -> None:
         """A fact from beside the protocol about what was sent to this address."""
-        for attempts in self._peers.values():
-            for attempt in attempts[-1:]:
-                said = [step.text for step in attempt.steps() if isinstance(step, Remark)]
-                if attempt.remote == remote and attempt.outcome is None and text not in said:
-                    attempt.add(Remark(now - attempt.began, text[:_REMARK_CHARACTERS]))
+        for attempt in self._under_way(remote):
+            said = [step.text for step in attempt.steps() if isinstance(step, Remark)]
+            if text not in said and len(said) < _MOST_REMARKS:
+                attempt.add(Remark(now - attempt.began, text[:_REMARK_CHARACTERS]))
+
+    def icmp(self, remote: Ip, port: int, sender: str, kind: str, now: float) -> None:
+        """An ICMP error about what was sent to UDP `port` of this address; kinds: `IcmpError`."""
+        for attempt in self._under_way(remote):
+            error = IcmpError(now - attempt.began, sender, kind, port)
+            said = [step for step in attempt.steps() if isinstance(step, IcmpError)]
+            if error not in [replace(step, at=error.at) for step in said] and (
+                len(said) < _MOST_REMARKS
+            ):
+                attempt.add(error)
 
     # What can be asked.
 
@@ -248,6 +259,10 @@ class Recorder:
         kept = self._peers.get(attempt.peer, [])
         if attempt in kept:
             kept.remove(attempt)
+
+    def _under_way(self, remote: Ip) -> list[_Attempt]:
+        newest = [attempts[-1] for attempts in self._peers.values() if attempts]
+        return [one for one in newest if one.remote == remote and one.outcome is None]
 
     def _newest(self, peer: str) -> _Attempt | None:
         attempts = self._peers.get(peer, [])

@@ -43,14 +43,28 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
+class IcmpError:
+    """`sender` says that what we sent to UDP `port` of the peer did not arrive.
+
+    `kind` is "port unreachable", "prohibited", "host unreachable", "network unreachable",
+    "time exceeded". Anybody can forge it: it explains, and decides nothing.
+    """
+
+    at: float
+    sender: str
+    kind: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
 class Remark:
-    """A fact from beside the protocol: an ICMP error, a socket that would not send."""
+    """A fact from beside the protocol, such as a socket that would not send."""
 
     at: float
     text: str
 
 
-Step = MessageStep | Decision | Remark
+Step = MessageStep | Decision | IcmpError | Remark
 
 
 @dataclass(frozen=True, slots=True)
