@@ -4,9 +4,10 @@ BIN := .venv/bin
 SECONDS ?= 60
 ROUNDS ?= 100
 SEEDS ?= 100000
+PACKETS ?= 2000000
 AS_ROOT := $(if $(filter-out 0,$(shell id -u)),sudo)
 
-.PHONY: install demo classroom test interop-table sim ordeal check check-rust fuzz bench bench-quick pin clean
+.PHONY: install demo classroom test interop-table sim ordeal check check-rust fuzz differential soak sanitize bench bench-quick pin clean
 
 install:  ## .venv and the Debian packages that are missing
 	@PYTHON=$(PYTHON) tools/install
@@ -37,8 +38,19 @@ check: install check-rust  ## lint, types, import contract
 check-rust: install  ## rustfmt and clippy
 	tools/check-rust
 
-fuzz: install  ## hostile octets into every parser, SECONDS each run
+fuzz: install  ## hostile octets into every parser, SECONDS for Python's and for each in Rust
 	$(BIN)/python tests/fuzz/run.py --seconds $(SECONDS)
+	tools/fuzz-native $(SECONDS)
+
+differential: install  ## PACKETS random packets: the native engine does what the Python one does
+	$(AS_ROOT) $(BIN)/python -m tests.differential.run --packets $(PACKETS)
+
+soak: SECONDS = 600
+soak: install  ## SECONDS of traffic as fast as it goes, new keys every 2: nothing lost, memory flat
+	$(AS_ROOT) $(BIN)/python -m tests.soak.run --seconds $(SECONDS)
+
+sanitize: install  ## the tests of rust/core under AddressSanitizer
+	tools/sanitize
 
 bench: install  ## the engines, wireguard-go and the bare wire side by side: a table, bench.json
 	$(BIN)/python -m bench.run --json bench.json
