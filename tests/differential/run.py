@@ -111,7 +111,6 @@ def _first(mine: Sequence[object], theirs: Sequence[object]) -> str:
 def _opened(child: ChildSa, sealed: list[Sealed]) -> list[Sealed]:
     """What is in them instead, so far as this peer opens them, with what is not sealed."""
     receiver = InboundSa(child)
-    receiver.window.commit(min(int.from_bytes(esp[4:8], "big") for _, esp, _ in sealed) - 1)
     return [
         (front + esp[:8], b"%d|%b|%d" % (len(esp), *receiver.open_payload(esp)), marks)
         for front, esp, marks in sealed
