@@ -1,18 +1,24 @@
 //! `hushwire._core`: the thin layer between Python and what is not written in Python.
 
+#[cfg(feature = "classroom")]
 mod classroom;
 mod engine;
+#[cfg(feature = "classroom")]
 mod layout;
+#[cfg(feature = "classroom")]
 mod tcx;
 
 use pyo3::prelude::*;
 
-/// What Python sees. Every class is documented in `src/hushwire/_core.pyi`.
+/// What Python sees; without the feature `classroom` only the engine. Every class is documented in `src/hushwire/_core.pyi`.
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<engine::PyEngine>()?;
-    module.add_class::<classroom::Classroom>()?;
-    module.add_class::<classroom::PyEvent>()?;
-    module.add("LoadError", module.py().get_type::<classroom::LoadError>())?;
+    #[cfg(feature = "classroom")]
+    {
+        module.add_class::<classroom::Classroom>()?;
+        module.add_class::<classroom::PyEvent>()?;
+        module.add("LoadError", module.py().get_type::<classroom::LoadError>())?;
+    }
     Ok(())
 }
