@@ -14,6 +14,7 @@ from ipaddress import (
 )
 from pathlib import Path
 
+from hushwire.config.limits import StrangerLimits
 from hushwire.crypto.sign import PrivateKey, PublicKey
 from hushwire.sa.association import Encap, Mode
 from hushwire.sa.identity import Identity
@@ -110,6 +111,7 @@ class Config:
     path: Path
     interface: InterfaceConfig
     peers: tuple[PeerConfig, ...]
+    limits: StrangerLimits = field(default_factory=StrangerLimits)
 
     @property
     def listens_in_tcp(self) -> bool:
