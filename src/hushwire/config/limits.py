@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from hushwire.config import values
+from hushwire.config.model import StrangerLimits
 from hushwire.config.table import Table
 
 KEYS = {
@@ -16,18 +15,6 @@ KEYS = {
     "init_rate_per_source": "20",
 }
 _MOST = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class StrangerLimits:
-    """None is the default of `hushwire.ike.inputs.Limits`, which says what each one means."""
-
-    cookies_from: int | None = None
-    half_open: int | None = None
-    half_open_per_source: int | None = None
-    half_open_timeout: float | None = None
-    init_rate: int | None = None
-    init_rate_per_source: int | None = None
 
 
 def limits(table: Table) -> StrangerLimits:

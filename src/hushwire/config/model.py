@@ -14,7 +14,6 @@ from ipaddress import (
 )
 from pathlib import Path
 
-from hushwire.config.limits import StrangerLimits
 from hushwire.crypto.sign import PrivateKey, PublicKey
 from hushwire.sa.association import Encap, Mode
 from hushwire.sa.identity import Identity
@@ -102,6 +101,18 @@ class PeerConfig:
     tcp_port: int
     copy_dscp: bool = False
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
+
+
+@dataclass(frozen=True, slots=True)
+class StrangerLimits:
+    """None is the default of `hushwire.ike.inputs.Limits`, which says what each one means."""
+
+    cookies_from: int | None = None
+    half_open: int | None = None
+    half_open_per_source: int | None = None
+    half_open_timeout: float | None = None
+    init_rate: int | None = None
+    init_rate_per_source: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
