@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hushwire.crypto.choice import choose
 from hushwire.crypto.errors import KeyFormatError
 from hushwire.crypto.sign import PublicKey
-from hushwire.crypto.suites import choose
 from hushwire.explain.outcome import (
     Failure,
     PeerMisbehaved,

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from hushwire.crypto.suites import EspSuite, choose, describe
+from hushwire.crypto.choice import choose
+from hushwire.crypto.suites import EspSuite, describe
 from hushwire.explain.outcome import (
     NoProposal,
     PeerMisbehaved,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from hushwire.crypto.choice import choose
 from hushwire.crypto.errors import BadPublicValueError
 from hushwire.crypto.exchange import Offer, Rng, exchange
-from hushwire.crypto.suites import choose
 from hushwire.ike.failure import NegotiationFailedError
 from hushwire.ike.inputs import Peer
 from hushwire.ike.keys import Seed

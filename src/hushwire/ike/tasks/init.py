@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from hushwire.crypto.choice import choose
 from hushwire.crypto.errors import BadPublicValueError
 from hushwire.crypto.exchange import KeyExchange, Rng, exchange
 from hushwire.crypto.sign import SUPPORTED_HASHES
-from hushwire.crypto.suites import IkeSuite, choose, describe
+from hushwire.crypto.suites import IkeSuite, describe
 from hushwire.explain.outcome import (
     EncapsulationConflict,
     Failure,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from hushwire.crypto.choice import choose
 from hushwire.crypto.errors import BadPublicValueError
 from hushwire.crypto.exchange import Offer, Rng, exchange
-from hushwire.crypto.suites import IkeSuite, choose, describe
+from hushwire.crypto.suites import IkeSuite, describe
 from hushwire.explain.outcome import NoProposal
 from hushwire.ike.failure import NegotiationFailedError
 from hushwire.ike.inputs import Peer
