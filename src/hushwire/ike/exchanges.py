@@ -1,11 +1,12 @@
 """Protected messages: from the message window to the exchange that they belong to.
 
-window (new, repeated, outside?) ─► open SK ─► rules ─► task ─► effects
+window (new, repeated, outside?) ─► open SK, gather fragments ─► rules ─► task ─► effects
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hushwire.crypto.errors import BadIcvError
 from hushwire.explain.outcome import ClosedByPeer, PeerMisbehaved
@@ -38,26 +39,31 @@ def protected(session: Session, incoming: Incoming, peers: Sequence[Peer], turn:
     header = incoming.header
     window = session.link.window
     arrival = window.arrival(header.message_id, incoming.data)
-    if not header.response and arrival is Arrival.REPEATED:
-        session.link.repeat(incoming, turn)
+    if not header.response and arrival in (Arrival.REPEATED, Arrival.RESEALED):
+        _again(session, incoming, arrival, turn)
         return
     wanted = window.awaits(header.message_id) if header.response else arrival is Arrival.NEW
     if not wanted:
         turn.drop(IkeDrop.OUTSIDE_WINDOW)
         return
     secrets = session.secrets()
-    sealed = incoming.message.encrypted
-    if secrets is None or sealed is None:
-        turn.drop(IkeDrop.UNEXPECTED)
+    if secrets is None or not _room(session, incoming):
+        turn.drop(IkeDrop.UNEXPECTED if secrets is None else IkeDrop.TOO_MANY_FRAGMENTS)
         return
     try:
-        payloads = secrets.protection.open_payloads(sealed)
+        opened = session.link.open(incoming, secrets, session.limits.message_octets, turn)
+        if opened is None:
+            return
+        incoming = Incoming(
+            replace(incoming.message, header=opened.header), opened.data, incoming.path
+        )
         life.moved(session, incoming.path, turn)
-        check_inner(header, payloads)
+        payloads = opened.payloads
+        check_inner(opened.header, payloads)
         if header.response:
             _response(session, incoming, payloads, turn)
         else:
-            _answer(session, Request(incoming, payloads, secrets), peers, turn)
+            _answer(session, Request(incoming, payloads, secrets, opened.plain), peers, turn)
     except BadIcvError:
         turn.drop(IkeDrop.BAD_ICV)
         turn.distrust(incoming.path)
@@ -65,6 +71,28 @@ def protected(session: Session, incoming: Incoming, peers: Sequence[Peer], turn:
     except WireError as error:
         _malformed(session, Request(incoming, (), secrets), error, turn)
     session.heard_at = turn.now
+
+
+def _again(session: Session, incoming: Incoming, arrival: Arrival, turn: Turn) -> None:
+    """The last request once more: the response too."""
+    if arrival is Arrival.REPEATED:
+        session.link.repeat(incoming, turn)
+        return
+    try:
+        session.link.repeat_resealed(incoming, turn)
+    except BadIcvError:
+        turn.drop(IkeDrop.BAD_ICV)
+        turn.distrust(incoming.path)
+    except WireError:
+        turn.drop(IkeDrop.MALFORMED)
+
+
+def _room(session: Session, incoming: Incoming) -> bool:
+    """May a fragment be kept for somebody who has not proved anything? (RFC 7383 §5)"""
+    sealed = incoming.message.encrypted
+    if sealed is None or sealed.part is None or not isinstance(session.state, HalfOpen):
+        return True
+    return session.sessions.unproved_octets() < session.limits.unproved_octets
 
 
 def _response(

@@ -115,6 +115,8 @@ class Limits:
     until the next attempt after TEMPORARY_FAILURE; `temporary_seconds`: when it has gone on so
     long, the two hosts will not agree any more (§2.25). `refused_seconds`: until the next attempt
     after a refusal. `children`: CHILD_SAs on one IKE SA, old ones included.
+    `message_octets`: of one message in fragments, opened; `unproved_octets`: of all fragments whose
+    senders have not proved anything (RFC 7383 §5).
     """
 
     cookies_from: int = 32
@@ -128,6 +130,8 @@ class Limits:
     temporary_seconds: float = 180.0
     refused_seconds: float = 60.0
     children: int = 32
+    message_octets: int = 65536
+    unproved_octets: int = 4 * 1024 * 1024
 
 
 class IkeDrop(StrEnum):
@@ -139,6 +143,8 @@ class IkeDrop(StrEnum):
     BAD_ICV = "bad_icv"
     OUTSIDE_WINDOW = "outside_window"
     UNEXPECTED = "unexpected"
+    FRAGMENT_REPEATED = "fragment_repeated"
+    TOO_MANY_FRAGMENTS = "too_many_fragments"
     COOKIE_REQUIRED = "cookie_required"
     TOO_MANY_HALF_OPEN = "too_many_half_open"
     REFUSED = "refused"

@@ -56,7 +56,7 @@ def _ask_whether_it_lives(session: Session, state: Established | Replaced, turn:
 def deadline(session: Session) -> float:
     """When `timer` or `work` has something to do."""
     state, window = session.state, session.link.window
-    times = [math.inf if window.deadline is None else window.deadline]
+    times = [math.inf if window.deadline is None else window.deadline, session.link.gathers_until]
     if isinstance(state, HalfOpen | Closing | Replaced | Closed):
         times.append(state.until)
     if isinstance(state, AuthSent) and state.close_by is not None:
@@ -81,6 +81,7 @@ def deadline(session: Session) -> float:
 def timer(session: Session, turn: Turn) -> None:
     """Do what is due at `turn.now`; what begins an exchange is left to `work`."""
     state = session.state
+    session.link.forget_fragments(turn.now)
     if isinstance(state, HalfOpen) and turn.now >= state.until:
         session.state = Closed(turn.now)
     elif isinstance(state, Closing) and turn.now >= state.until:
@@ -172,9 +173,7 @@ def deleted_children(session: Session, state: Established, job: DeleteChildren, 
 def _retransmit(session: Session, turn: Turn) -> None:
     window = session.link.window
     tries, seconds = window.sent, window.waited(turn.now)
-    data = window.again(turn.now)
-    if data is not None:
-        turn.send(data, session.link.path)
+    if session.link.retransmit(turn):
         if tries == TCP_AFTER_TRIES and connections.may_try_tcp(session.link, session.state):
             turn.try_tcp(session.peer_name)
         return

@@ -60,7 +60,7 @@ def init_response(session: Session, incoming: Incoming, turn: Turn) -> None:
 def answered_init(session: Session, incoming: Incoming, response: bytes, secrets: Secrets) -> None:
     """Begin as the responder: IKE_SA_INIT has been answered, IKE_AUTH has to follow in time."""
     session.link.peer_spi = incoming.header.initiator_spi
-    session.link.window.answering(incoming.data, response)
+    session.link.window.answering(incoming.data, (response,))
     session.state = HalfOpen(secrets, session.created_at + session.limits.half_open_seconds)
 
 

@@ -39,6 +39,8 @@ class Siblings(Protocol):
 
     def free_esp_spi(self) -> int: ...
 
+    def unproved_octets(self) -> int: ...
+
 
 class Session:
     """One IKE SA, from its first message to the last retransmission that it must answer.

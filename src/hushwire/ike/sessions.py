@@ -63,6 +63,7 @@ class Sessions:
         """A rekeyed IKE SA, where the old one was; message IDs begin at 0 again (§2.18)."""
         path = old.link.path
         link = Link(role, own_spi, path, self._patience_for(path), opener=old.link.opener)
+        link.datagram_octets = old.link.datagram_octets
         return self._add(link, now)
 
     def _add(self, link: Link, now: float) -> Session:
@@ -76,6 +77,10 @@ class Sessions:
     def waiting(self) -> list[Session]:
         """Those whose initiator has not proved anything yet."""
         return [s for s in self.half_open.values() if isinstance(s.state, HalfOpen)]
+
+    def unproved_octets(self) -> int:
+        """Of fragments that are kept for those."""
+        return sum(session.link.gathered_octets for session in self.waiting())
 
     def forget_closed(self, now: float) -> None:
         """Drop those that have nothing more to repeat."""

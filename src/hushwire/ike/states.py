@@ -51,6 +51,7 @@ class Secrets:
     """What a finished IKE_SA_INIT leaves: keys shared with somebody not yet proved.
 
     `init_request` and `init_response` are the two messages octet for octet, for AUTH.
+    `fragmentation`: both can put fragments of messages together (RFC 7383 §2.3).
     """
 
     suite: IkeSuite
@@ -63,6 +64,7 @@ class Secrets:
     nat: NatView
     encapsulation: Encapsulation
     peer_hashes: frozenset[int]
+    fragmentation: bool = False
 
 
 @dataclass(frozen=True, slots=True)

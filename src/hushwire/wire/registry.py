@@ -47,6 +47,7 @@ class PayloadType(IntEnum):
     SK = 46
     CP = 47
     EAP = 48
+    SKF = 53  # RFC 7383 §2.5
 
 
 class ProtocolId(IntEnum):
@@ -170,6 +171,7 @@ class NotifyType(IntEnum):
     REKEY_SA = 16393
     ESP_TFC_PADDING_NOT_SUPPORTED = 16394
     NON_FIRST_FRAGMENTS_ALSO = 16395
+    IKEV2_FRAGMENTATION_SUPPORTED = 16430  # RFC 7383 §2.3
     SIGNATURE_HASH_ALGORITHMS = 16431
     USE_PPK = 16435
     PPK_IDENTITY = 16436

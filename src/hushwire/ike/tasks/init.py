@@ -41,6 +41,7 @@ from hushwire.wire.registry import (
 _NONCE_OCTETS = 32  # at least half the key size of any PRF here (§2.10)
 _MOST_RESTARTS = 5
 _INIT = "IKE_SA_INIT"
+_FRAGMENTATION = Notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED)
 
 
 # The initiator.
@@ -61,6 +62,7 @@ def build_request(peer: Peer, kept: InitOffer, spi_i: bytes, path: Path) -> byte
         Nonce(kept.nonce),
         *nat.announce(spi_i, bytes(8), path, peer.encap),
         _hashes_supported(),
+        _FRAGMENTATION,
     )
     header = Header(spi_i, bytes(8), ExchangeType.IKE_SA_INIT, 0, initiator=True, response=False)
     return build_plain(header, payloads)
@@ -108,6 +110,7 @@ def process_response(state: InitSent, incoming: Incoming, rng: Rng) -> Secrets |
         nat=view,
         encapsulation=encapsulation,
         peer_hashes=_peer_hashes(payloads),
+        fragmentation=_fragmentation(payloads),
     )
 
 
@@ -209,6 +212,7 @@ def answer(allowed: Allowed, incoming: Incoming, spi_r: bytes, rng: Rng) -> tupl
             Nonce(nr),
             *nat_payloads,
             _hashes_supported(),
+            *((_FRAGMENTATION,) if _fragmentation(payloads) else ()),
         ),
     )
     keys = derive_ike_keys(suite, shared, (nonce.data, nr), _spis(header))
@@ -223,6 +227,7 @@ def answer(allowed: Allowed, incoming: Incoming, spi_r: bytes, rng: Rng) -> tupl
         nat=view,
         encapsulation=encapsulation,
         peer_hashes=_peer_hashes(payloads),
+        fragmentation=_fragmentation(payloads),
     )
     return response, secrets
 
@@ -293,6 +298,10 @@ def _peer_hashes(payloads: tuple[Payload, ...]) -> frozenset[int]:
         if notify.type == NotifyType.SIGNATURE_HASH_ALGORITHMS
         for at in range(0, len(notify.data) - 1, 2)
     )
+
+
+def _fragmentation(payloads: tuple[Payload, ...]) -> bool:
+    return any(notify.type == _FRAGMENTATION.type for notify in every(payloads, Notify))
 
 
 def _spis(header: Header) -> tuple[bytes, bytes]:
