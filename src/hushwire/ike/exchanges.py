@@ -13,6 +13,7 @@ from hushwire.explain.outcome import ClosedByPeer, PeerMisbehaved
 from hushwire.ike import closing, inheritance, life, opening, renewal
 from hushwire.ike.children import Children, Stage
 from hushwire.ike.failure import exchange_name
+from hushwire.ike.fragments import Opened
 from hushwire.ike.inputs import IkeDrop, Incoming, Peer, Turn
 from hushwire.ike.jobs import DeleteChildren, Job, Liveness, MakeChild, RekeyIke
 from hushwire.ike.link import Request
@@ -22,6 +23,7 @@ from hushwire.ike.states import (
     Closing,
     Established,
     HalfOpen,
+    IntermediateSent,
     Replaced,
     State,
 )
@@ -61,7 +63,7 @@ def protected(session: Session, incoming: Incoming, peers: Sequence[Peer], turn:
         payloads = opened.payloads
         check_inner(opened.header, payloads)
         if header.response:
-            _response(session, incoming, payloads, turn)
+            _response(session, incoming, opened, turn)
         else:
             _answer(session, Request(incoming, payloads, secrets, opened.plain), peers, turn)
     except BadIcvError:
@@ -95,12 +97,14 @@ def _room(session: Session, incoming: Incoming) -> bool:
     return session.sessions.unproved_octets() < session.limits.unproved_octets
 
 
-def _response(
-    session: Session, incoming: Incoming, payloads: tuple[Payload, ...], turn: Turn
-) -> None:
+def _response(session: Session, incoming: Incoming, opened: Opened, turn: Turn) -> None:
+    payloads = opened.payloads
     state, job, window = session.state, session.doing, session.link.window
     exchange = incoming.header.exchange
-    if isinstance(state, AuthSent) and exchange == ExchangeType.IKE_AUTH:
+    if isinstance(state, IntermediateSent) and exchange == ExchangeType.IKE_INTERMEDIATE:
+        window.answered()
+        opening.intermediate_response(session, state, payloads, opened.plain, turn)
+    elif isinstance(state, AuthSent) and exchange == ExchangeType.IKE_AUTH:
         window.answered()
         opening.auth_response(session, state, payloads, turn)
     elif exchange != _expected(state, job):
@@ -150,6 +154,9 @@ def _answer(session: Session, request: Request, peers: Sequence[Peer], turn: Tur
     state = session.state
     if isinstance(state, HalfOpen) and exchange == ExchangeType.IKE_AUTH:
         opening.answer_auth(session, request, peers, turn)
+        return
+    if isinstance(state, HalfOpen) and exchange == ExchangeType.IKE_INTERMEDIATE:
+        opening.answer_intermediate(session, state, request, turn)
         return
     if not isinstance(state, Established | Replaced | Closing):
         turn.drop(IkeDrop.UNEXPECTED)

@@ -68,6 +68,17 @@ def _expand(
     return IkeKeys(*parts)
 
 
+def derive_mixed_ike_keys(
+    suite: IkeSuite,
+    sk_d: bytes,
+    shared: bytes,
+    nonces: tuple[bytes, bytes],
+    spis: tuple[bytes, bytes],
+) -> IkeKeys:
+    """SKEYSEED(n) = prf(SK_d(n-1), SK(n) | Ni | Nr): another key exchange (RFC 9370 §2.2.2)."""
+    return _expand(suite, suite.prf(sk_d, shared + b"".join(nonces)), nonces, spis)
+
+
 def derive_rekeyed_ike_keys(
     suite: IkeSuite, old: IkeSuite, sk_d: bytes, seed: Seed, spis: tuple[bytes, bytes]
 ) -> IkeKeys:

@@ -12,18 +12,7 @@ from typing import Protocol
 from hushwire.ike.inputs import Limits, Turn
 from hushwire.ike.jobs import Job
 from hushwire.ike.link import Link
-from hushwire.ike.states import (
-    AuthSent,
-    Closed,
-    Closing,
-    Established,
-    HalfOpen,
-    Replaced,
-    Role,
-    Secrets,
-    State,
-    peer_name,
-)
+from hushwire.ike.states import Closed, InitSent, Role, Secrets, State, peer_name
 
 
 class Siblings(Protocol):
@@ -96,9 +85,7 @@ class Session:
     def secrets(self) -> Secrets | None:
         """The keys of the IKE SA, while it has any."""
         state = self.state
-        if isinstance(state, AuthSent | HalfOpen | Established | Replaced | Closing):
-            return state.secrets
-        return None
+        return None if isinstance(state, InitSent | Closed) else state.secrets
 
     def try_again(self, turn: Turn) -> bool:
         """After TEMPORARY_FAILURE, a little later; False when that has gone on for too long."""
