@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from hushwire.crypto.errors import BadIcvError
 from hushwire.explain.outcome import ClosedByPeer, PeerMisbehaved
-from hushwire.ike import closing, inheritance, life, opening, renewal
+from hushwire.ike import closing, followups, inheritance, life, opening, renewal
 from hushwire.ike.children import Children, Stage
 from hushwire.ike.failure import exchange_name
 from hushwire.ike.fragments import Opened
@@ -120,7 +120,7 @@ def _response(session: Session, incoming: Incoming, opened: Opened, turn: Turn) 
         window.answered()
         session.doing = None
         if isinstance(job, RekeyIke):
-            inheritance.late_response(session, state.secrets, job, payloads, turn)
+            inheritance.late_response(session, job, payloads, turn)
         if isinstance(state, Closing):
             closing.answered(session, state, turn)
 
@@ -167,6 +167,8 @@ def _answer(session: Session, request: Request, peers: Sequence[Peer], turn: Tur
         _answer_informational(session, request, turn)
     elif exchange == ExchangeType.CREATE_CHILD_SA:
         _answer_create(session, request, turn)
+    elif exchange == ExchangeType.IKE_FOLLOWUP_KE:
+        followups.answer(session, request, turn)
     else:
         raise WireError(f"{exchange_name(exchange)} on an established IKE SA")
 

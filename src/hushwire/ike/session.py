@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
+from hushwire.ike.awaited import Awaited
 from hushwire.ike.inputs import Limits, Turn
 from hushwire.ike.jobs import Job
 from hushwire.ike.link import Link
@@ -54,6 +55,8 @@ class Session:
         self.failing_since: float | None = None  # the first of several TEMPORARY_FAILUREs
         self.wants_child = False
         self.unwanted: list[int] = []  # inbound SPIs of CHILD_SAs that the peer has, and we do not
+
+        self.awaited: Awaited | None = None  # what the peer has begun, and not finished yet
 
         self.up_since = math.inf  # since when the peer is authenticated
         self.heir = False  # it came about by rekeying
