@@ -61,6 +61,7 @@ def protected(session: Session, incoming: Incoming, peers: Sequence[Peer], turn:
         )
         life.moved(session, incoming.path, turn)
         payloads = opened.payloads
+        turn.trace.opened(payloads)
         check_inner(opened.header, payloads)
         if header.response:
             _response(session, incoming, opened, turn)

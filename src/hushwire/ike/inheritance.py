@@ -197,6 +197,7 @@ def _successor(old: Session, verified: VerifiedPeer, agreed: Agreed[NewIke], tur
     secrets = rekey.finish(before, terms, agreed.seed, turn.rng)
     new = old.sessions.successor(old, terms.role, terms.own_spi, turn.now)
     new.link.peer_spi = terms.peer_spi
+    turn.trace.follows(old.link.initiator_spi, new.link.initiator_spi)
     new.rekey_at = renewal.jittered(verified.peer.lifetimes.ike_seconds, turn)
     new.reauth_at, new.wants_child = old.reauth_at, old.wants_child
     new.unwanted, new.heir, new.up_since = old.unwanted, True, old.up_since

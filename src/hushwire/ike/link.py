@@ -108,6 +108,7 @@ class Link:
     ) -> bytes:
         """Seal and send a request of ours; the window must be free. Returns it as `plain`."""
         header = self._header(exchange, self.window.next_id, response=False)
+        turn.trace.sealing(header, payloads)
         self._asked = draft = _Draft(secrets, header, payloads)
         datagrams = self._sealed(draft, self.path)
         self.window.sending(datagrams, turn.now)
@@ -137,6 +138,7 @@ class Link:
         """
         to = request.incoming
         header = self._header(to.header.exchange, to.header.message_id, response=True)
+        turn.trace.sealing(header, payloads)
         self._told = draft = _Draft(request.secrets, header, payloads)
         datagrams = self._sealed(draft, to.path)
         self.window.answering(to.data, datagrams)
