@@ -178,12 +178,13 @@ def test_no_key_exchange_counts_in_ike_auth(theirs: str, ours: str) -> None:
     ("proposals", "ours", "expected"),
     [
         (["aes256gcm16-prfsha384-x25519"], DEFAULT_IKE, (1, "aes256gcm16-prfsha384-x25519")),
-        (DEFAULT_IKE, DEFAULT_IKE, (1, "aes256gcm16-prfsha384-x25519")),
-        (DEFAULT_IKE[::-1], DEFAULT_IKE, (4, "aes256gcm16-prfsha384-x25519")),
+        (DEFAULT_IKE, DEFAULT_IKE, (1, "aes256gcm16-prfsha384-x25519-ke1_mlkem768")),
+        (DEFAULT_IKE[1:], DEFAULT_IKE, (1, "aes256gcm16-prfsha384-x25519")),
+        (DEFAULT_IKE[::-1], DEFAULT_IKE, (5, "aes256gcm16-prfsha384-x25519-ke1_mlkem768")),
         (
             DEFAULT_IKE,
             ["chacha20poly1305-prfsha256-ecp256"],
-            (2, "chacha20poly1305-prfsha256-ecp256"),
+            (3, "chacha20poly1305-prfsha256-ecp256"),
         ),
         (["aes256gcm16-prfsha384-ecp256"], ["aes256gcm16-prfsha384-x25519"], None),
         (["aes128-sha256-ecp256"], DEFAULT_IKE, (1, "aes128-sha256-prfsha256-ecp256")),

@@ -27,6 +27,10 @@ from hushwire.wire.registry import (
 _ECP_AND_MODP = "ecp384-ecp256-ecp521-modp4096-modp3072-modp2048"
 _PRFS = "prfsha384-prfsha512-prfsha256"
 DEFAULT_IKE: tuple[str, ...] = (
+    # A peer that does not know RFC 9370 must pass over a proposal with its types (RFC 7296 §3.3.6),
+    # so they are in one of their own.
+    f"aes256gcm16-chacha20poly1305-aes128gcm16-{_PRFS}-x25519-ecp384-ecp256"
+    "-ke1_mlkem768-ke1_mlkem1024",
     f"aes256gcm16-{_PRFS}-x25519-{_ECP_AND_MODP}",
     f"chacha20poly1305-{_PRFS}-x25519-{_ECP_AND_MODP}",
     f"aes128gcm16-{_PRFS}-x25519-{_ECP_AND_MODP}",
