@@ -9,7 +9,7 @@ from hushwire.crypto.suites import IkeSuite
 from hushwire.ike.effects import Send
 from hushwire.ike.keys import IkeKeys
 from hushwire.ike.session import Session
-from hushwire.ike.states import AuthSent, Closing, Established, HalfOpen, Secrets
+from hushwire.ike.states import AuthSent, Closing, Established, HalfOpen, IntermediateSent, Secrets
 from hushwire.sa.association import Path
 from hushwire.wire.ike.header import Header
 from hushwire.wire.ike.message import Message, Payload, build_chain, build_sk_head, parse_chain
@@ -138,7 +138,9 @@ def session_of(host: Host) -> Session:
 
 def secrets_of(host: Host) -> Secrets | None:
     for session in host.endpoint._sessions:
-        if isinstance(session.state, AuthSent | HalfOpen | Established | Closing):
+        if isinstance(
+            session.state, IntermediateSent | AuthSent | HalfOpen | Established | Closing
+        ):
             return session.state.secrets
     return None
 

@@ -10,9 +10,10 @@ from dataclasses import replace
 
 from hushwire.crypto.errors import BadIcvError
 from hushwire.explain.outcome import ClosedByPeer, PeerMisbehaved
-from hushwire.ike import closing, inheritance, life, opening, renewal
+from hushwire.ike import closing, followups, inheritance, life, opening, renewal
 from hushwire.ike.children import Children, Stage
 from hushwire.ike.failure import exchange_name
+from hushwire.ike.fragments import Opened
 from hushwire.ike.inputs import IkeDrop, Incoming, Peer, Turn
 from hushwire.ike.jobs import DeleteChildren, Job, Liveness, MakeChild, RekeyIke
 from hushwire.ike.link import Request
@@ -22,6 +23,7 @@ from hushwire.ike.states import (
     Closing,
     Established,
     HalfOpen,
+    IntermediateSent,
     Replaced,
     State,
 )
@@ -62,7 +64,7 @@ def protected(session: Session, incoming: Incoming, peers: Sequence[Peer], turn:
         turn.trace.opened(payloads)
         check_inner(opened.header, payloads)
         if header.response:
-            _response(session, incoming, payloads, turn)
+            _response(session, incoming, opened, turn)
         else:
             _answer(session, Request(incoming, payloads, secrets, opened.plain), peers, turn)
     except BadIcvError:
@@ -96,12 +98,14 @@ def _room(session: Session, incoming: Incoming) -> bool:
     return session.sessions.unproved_octets() < session.limits.unproved_octets
 
 
-def _response(
-    session: Session, incoming: Incoming, payloads: tuple[Payload, ...], turn: Turn
-) -> None:
+def _response(session: Session, incoming: Incoming, opened: Opened, turn: Turn) -> None:
+    payloads = opened.payloads
     state, job, window = session.state, session.doing, session.link.window
     exchange = incoming.header.exchange
-    if isinstance(state, AuthSent) and exchange == ExchangeType.IKE_AUTH:
+    if isinstance(state, IntermediateSent) and exchange == ExchangeType.IKE_INTERMEDIATE:
+        window.answered()
+        opening.intermediate_response(session, state, payloads, opened.plain, turn)
+    elif isinstance(state, AuthSent) and exchange == ExchangeType.IKE_AUTH:
         window.answered()
         opening.auth_response(session, state, payloads, turn)
     elif exchange != _expected(state, job):
@@ -117,7 +121,7 @@ def _response(
         window.answered()
         session.doing = None
         if isinstance(job, RekeyIke):
-            inheritance.late_response(session, state.secrets, job, payloads, turn)
+            inheritance.late_response(session, job, payloads, turn)
         if isinstance(state, Closing):
             closing.answered(session, state, turn)
 
@@ -152,6 +156,9 @@ def _answer(session: Session, request: Request, peers: Sequence[Peer], turn: Tur
     if isinstance(state, HalfOpen) and exchange == ExchangeType.IKE_AUTH:
         opening.answer_auth(session, request, peers, turn)
         return
+    if isinstance(state, HalfOpen) and exchange == ExchangeType.IKE_INTERMEDIATE:
+        opening.answer_intermediate(session, state, request, turn)
+        return
     if not isinstance(state, Established | Replaced | Closing):
         turn.drop(IkeDrop.UNEXPECTED)
         return
@@ -161,6 +168,8 @@ def _answer(session: Session, request: Request, peers: Sequence[Peer], turn: Tur
         _answer_informational(session, request, turn)
     elif exchange == ExchangeType.CREATE_CHILD_SA:
         _answer_create(session, request, turn)
+    elif exchange == ExchangeType.IKE_FOLLOWUP_KE:
+        followups.answer(session, request, turn)
     else:
         raise WireError(f"{exchange_name(exchange)} on an established IKE SA")
 

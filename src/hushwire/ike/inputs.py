@@ -118,7 +118,8 @@ class Limits:
     before we do; so long an IKE SA has to repeat its last response. `again_seconds`: more or less,
     until the next attempt after TEMPORARY_FAILURE; `temporary_seconds`: when it has gone on so
     long, the two hosts will not agree any more (§2.25). `refused_seconds`: until the next attempt
-    after a refusal. `children`: CHILD_SAs on one IKE SA, old ones included.
+    after a refusal. `followup_seconds`: how long an IKE_FOLLOWUP_KE is waited for (RFC 9370
+    §2.2.4). `children`: CHILD_SAs on one IKE SA, old ones included.
     `message_octets`: of one message in fragments, opened; `unproved_octets`: of all fragments whose
     senders have not proved anything (RFC 7383 §5).
     """
@@ -137,6 +138,7 @@ class Limits:
     again_seconds: float = 2.0
     temporary_seconds: float = 180.0
     refused_seconds: float = 60.0
+    followup_seconds: float = 20.0
     children: int = 32
     message_octets: int = 65536
     unproved_octets: int = 4 * 1024 * 1024

@@ -65,7 +65,11 @@ def deadline(session: Session) -> float:
         times.append(session.heard_at + state.liveness)
     if isinstance(state, Established):
         times.append(state.children.deadline)
-        if not window.busy and session.predecessor is None:
+        if session.awaited is not None:
+            times.append(session.awaited.until)
+            if not window.busy:
+                times.append(session.heard_at + state.verified.peer.liveness)
+        elif not window.busy and session.predecessor is None:
             rekeys = [max(child.rekey_at, child.known_at) for child in state.children.live]
             deletes = [child.known_at for child in state.children if child.stage is Stage.DELETING]
             times += [
@@ -95,6 +99,8 @@ def timer(session: Session, turn: Turn) -> None:
         _retransmit(session, turn)
     if isinstance(state, Established):
         state.children.expire(turn)
+        if session.awaited is not None and turn.now >= session.awaited.until:
+            session.awaited = None
 
 
 def work(session: Session, turn: Turn) -> None:
@@ -107,7 +113,10 @@ def work(session: Session, turn: Turn) -> None:
     if not isinstance(state, Established) or session.predecessor is not None:
         return
     children, may_make = state.children, turn.now >= session.retry_at
-    if children.deleting(turn.now) or session.unwanted:
+    if session.awaited is not None:  # what the peer has begun goes first
+        if turn.now >= session.heard_at + state.verified.peer.liveness:
+            _ask_whether_it_lives(session, state, turn)
+    elif children.deleting(turn.now) or session.unwanted:
         _delete_children(session, state, turn)
     elif may_make and session.rekey_at <= turn.now:
         inheritance.begin(session, state, turn)

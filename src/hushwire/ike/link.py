@@ -81,8 +81,13 @@ class Link:
     def responder_spi(self) -> bytes:
         return self.peer_spi if self.role is Role.INITIATOR else self.own_spi
 
+    @property
+    def spis(self) -> tuple[bytes, bytes]:
+        """SPIi and SPIr."""
+        return self.initiator_spi, self.responder_spi
+
     def float_to_natt_port(self) -> None:
-        """§2.23: behind a NAT, from IKE_AUTH on, and for ESP, both ends use port 4500."""
+        """§2.23: behind a NAT, once IKE_SA_INIT is over, and for ESP, both ends use port 4500."""
         local, remote, carrier = self.path
         self.path = Path(local._replace(port=NATT_PORT), remote._replace(port=NATT_PORT), carrier)
 

@@ -13,6 +13,7 @@ from hushwire.ike.jobs import MakeChild
 from hushwire.ike.link import Link
 from hushwire.ike.session import Session
 from hushwire.ike.states import AuthSent, Closed, Established, HalfOpen, Role
+from hushwire.ike.tasks.rekey import NewIke
 from hushwire.sa.association import FIRST_FREE_SPI, Address, Carrier, ChildSa, Path
 
 
@@ -119,6 +120,9 @@ class Sessions:
 def _inbound_spis(session: Session) -> list[int]:
     state, job = session.state, session.doing
     spis = [job.kept.inbound_spi] if isinstance(job, MakeChild) else []
+    awaited = session.awaited
+    if awaited is not None and not isinstance(awaited.agreed.terms, NewIke):
+        spis.append(awaited.agreed.terms.inbound_spi)
     if isinstance(state, AuthSent):
         spis.append(state.inbound_spi)
     if isinstance(state, Established):
