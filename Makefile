@@ -7,7 +7,7 @@ SEEDS ?= 100000
 PACKETS ?= 2000000
 AS_ROOT := $(if $(filter-out 0,$(shell id -u)),sudo)
 
-.PHONY: install demo classroom test interop-table sim ordeal check check-rust fuzz differential soak sanitize bench bench-quick pin clean
+.PHONY: install demo classroom test interop-table sim ordeal check check-rust fuzz flood differential soak sanitize bench bench-quick pin clean
 
 install:  ## .venv and the Debian packages that are missing
 	@PYTHON=$(PYTHON) tools/install
@@ -51,6 +51,9 @@ soak: install  ## SECONDS of traffic as fast as it goes, new keys every 2: nothi
 
 sanitize: install  ## the tests of rust/core under AddressSanitizer
 	tools/sanitize
+
+flood: install  ## spoofed IKE_SA_INIT, honest clients and traffic at once: what is left of each
+	$(BIN)/python -m bench.flood.run
 
 bench: install  ## the engines, wireguard-go and the bare wire side by side: a table, bench.json
 	$(BIN)/python -m bench.run --json bench.json

@@ -80,7 +80,8 @@ def _selectors(
     if rng.random() < 0.3:
         both = tuple(
             tuple(
-                replace(one, protocol=17, start_port=0, end_port=rng.randrange(65536)) for one in s
+                replace(one, protocol=17, start_port=0, end_port=rng.randrange(1000, 65536))
+                for one in s
             )
             for s in both
         )
