@@ -9,7 +9,8 @@ import pytest
 
 from hushwire.crypto.prf import PRFS, Prf
 from hushwire.crypto.sign import SUPPORTED_HASHES, PrivateKey
-from hushwire.ike.inputs import Peer, Psk, RawKeys
+from hushwire.ike.credentials import Psk, RawKeys
+from hushwire.ike.inputs import Peer
 from hushwire.ike.proofs import ProofError, VerifiedPeer, make, signed_octets, verify
 from hushwire.ike.states import Established
 from hushwire.wire.ike.payloads.authentication import Authentication

@@ -49,7 +49,9 @@ def test_an_identity_is_read_and_written_back(text: str, identity: Identity) -> 
         "key:",
         "key:0",
         "key:xy",
-        "C=DE, CN=bob",
+        "C=Germany, CN=bob",
+        "=bob",
+        "bob=",
     ],
 )
 def test_what_is_no_identity_is_refused(text: str) -> None:

@@ -29,7 +29,8 @@ from hushwire.ike.effects import (
     UpdateSa,
 )
 from hushwire.ike.endpoint import Endpoint
-from hushwire.ike.inputs import Limits, Patience, Peer, Psk, RawKeys
+from hushwire.ike.credentials import Psk, RawKeys
+from hushwire.ike.inputs import Limits, Patience, Peer
 from hushwire.sa.association import Address, ChildSa, Path
 from hushwire.sa.identity import Identity
 from hushwire.sa.selectors import from_network

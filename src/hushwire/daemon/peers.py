@@ -11,7 +11,8 @@ from operator import itemgetter
 
 from hushwire.config.model import Config, IpAddress, PeerConfig
 from hushwire.crypto.sign import PrivateKey
-from hushwire.ike.inputs import Peer, Psk, RawKeys
+from hushwire.ike.credentials import Psk, RawKeys
+from hushwire.ike.inputs import Peer
 from hushwire.sa.selectors import from_network
 from hushwire.system import names
 from hushwire.wire.ip import Flow

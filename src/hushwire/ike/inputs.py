@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from hushwire.crypto.exchange import Rng
-from hushwire.crypto.sign import PrivateKey, PublicKey
 from hushwire.explain.outcome import Event
+from hushwire.ike.credentials import Credential
 from hushwire.ike.effects import (
     CloseStream,
     ConfirmSa,
@@ -30,19 +31,8 @@ from hushwire.wire.ike.payloads.sa import Transform
 from hushwire.wire.ike.payloads.ts import IpAddress, TrafficSelector
 
 
-@dataclass(frozen=True, slots=True)
-class Psk:
-    """Shared key message integrity code (RFC 7296 §2.15)."""
-
-    secret: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class RawKeys:
-    """Raw public keys, known to each other beforehand (RFC 7670)."""
-
-    own: PrivateKey = field(repr=False)
-    peer: PublicKey
+Clock = Callable[[], float]
+"""Seconds since 1970, UTC: only certificates ask for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +45,7 @@ class Peer:
     """
 
     name: str
-    credential: Psk | RawKeys
+    credential: Credential
     local_id: Identity | None
     remote_id: Identity | None
     ike_proposals: tuple[tuple[Transform, ...], ...]

@@ -19,7 +19,8 @@ from hushwire.explain.outcome import (
 )
 from hushwire.ike import proofs
 from hushwire.ike.failure import NegotiationFailedError, notify_name
-from hushwire.ike.inputs import Peer, RawKeys
+from hushwire.ike.credentials import RawKeys
+from hushwire.ike.inputs import Peer
 from hushwire.ike.proofs import ProofError, VerifiedPeer
 from hushwire.ike.states import Role, Secrets
 from hushwire.ike.tasks import child
