@@ -13,18 +13,16 @@ A new way is one more class, and one more name in `Credential`.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from hushwire.crypto import chain
+from hushwire.crypto import chain, x509
 from hushwire.crypto.chain import Trust, UntrustedError
 from hushwire.crypto.errors import BadSignatureError, CertificateFormatError, CryptoError
 from hushwire.crypto.flaws import Flaw
 from hushwire.crypto.prf import Prf
 from hushwire.crypto.sign import PrivateKey, PublicKey
-from hushwire.crypto.x509 import Certificate as X509
-from hushwire.crypto.x509 import authorities_hash
 from hushwire.sa.identity import Identity
 from hushwire.wire.ike.payloads.authentication import Authentication
 from hushwire.wire.ike.payloads.certificate import Certificate, CertificateRequest
@@ -109,7 +107,7 @@ class Certificates:
     """
 
     own: PrivateKey = field(repr=False)
-    chain: tuple[X509, ...]
+    chain: tuple[x509.Certificate, ...]
     trust: Trust = field(repr=False)
     pkcs1: bool = False
 
@@ -119,7 +117,7 @@ class Certificates:
         return tuple(Certificate(CertEncoding.X509_SIGNATURE, one.der) for one in self.chain)
 
     def wanted(self) -> tuple[CertificateRequest, ...]:
-        authorities = authorities_hash(self.trust.anchors)
+        authorities = x509.authorities_hash(self.trust.anchors)
         return (CertificateRequest(CertEncoding.X509_SIGNATURE, authorities),)
 
     def sign(self, _prf: Prf, octets: bytes, peer_hashes: frozenset[int]) -> Authentication:
@@ -156,25 +154,40 @@ class Certificates:
 Credential = Psk | RawKeys | Certificates
 
 
-def _read(payloads: Sequence[Certificate]) -> tuple[X509, tuple[X509, ...]]:
+def certificates_wanted(credentials: Iterable[Credential]) -> CertificateRequest | None:
+    """Of somebody who can be any of several peers: whom their authorities have certified."""
+    anchors = tuple(
+        anchor
+        for credential in credentials
+        if isinstance(credential, Certificates)
+        for anchor in credential.trust.anchors
+    )
+    if not anchors:
+        return None
+    return CertificateRequest(CertEncoding.X509_SIGNATURE, x509.authorities_hash(anchors))
+
+
+def _read(payloads: Sequence[Certificate]) -> tuple[x509.Certificate, tuple[x509.Certificate, ...]]:
     """The peer's own certificate, which comes first (RFC 7296 §3.6), and all others."""
-    shown = [payload.data for payload in payloads if payload.encoding == CertEncoding.X509_SIGNATURE]
+    shown = [
+        payload.data for payload in payloads if payload.encoding == CertEncoding.X509_SIGNATURE
+    ]
     if not shown:
         raise UntrustedError(Flaw.MISSING, None)
     try:
-        own = X509.from_der(shown[0])
+        own = x509.Certificate.from_der(shown[0])
     except CertificateFormatError as error:
         raise UntrustedError(Flaw.UNREADABLE, None, str(error)) from error
     others = []
     for der in shown[1:]:
         try:
-            others.append(X509.from_der(der))
+            others.append(x509.Certificate.from_der(der))
         except CertificateFormatError:
             continue  # RFC 4945 §3.3.10.2: it may not be needed
     return own, tuple(others)
 
 
-def _check_name(identity: Identity, certificate: X509) -> None:
+def _check_name(identity: Identity, certificate: x509.Certificate) -> None:
     """RFC 4945 §3.1: the identity stands in the certificate, in the place for its type."""
     names = [Identity(kind, data) for kind, data in certificate.names]
     if identity.type == IdType.KEY_ID or not any(identity.is_same_as(name) for name in names):
@@ -193,9 +206,7 @@ def _signed(
 def _expect(auth: Authentication, name: str, method: AuthMethod) -> None:
     """The configuration decides the method, never the peer."""
     if auth.method != method:
-        raise ProofError(
-            f"it authenticates by {method_text(auth.method)}, and we expect a {name}"
-        )
+        raise ProofError(f"it authenticates by {method_text(auth.method)}, and we expect a {name}")
 
 
 def method_text(method: int) -> str:

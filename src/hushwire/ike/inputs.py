@@ -30,9 +30,13 @@ from hushwire.wire.ike.message import Message
 from hushwire.wire.ike.payloads.sa import Transform
 from hushwire.wire.ike.payloads.ts import IpAddress, TrafficSelector
 
-
 Clock = Callable[[], float]
-"""Seconds since 1970, UTC: only certificates ask for it."""
+"""The date, in seconds since 1970, UTC; asked only where a certificate is judged."""
+
+
+def no_clock() -> float:
+    """Long before any certificate is valid: who has no clock believes none."""
+    return 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +155,13 @@ class Incoming:
 class Turn:
     """One call into the protocol: the time, randomness, and the effects so far, in order.
 
-    `now` is in seconds from any fixed point; it only has to go forward.
+    `now` is in seconds from any fixed point; it only has to go forward. `wall` tells the date.
     """
 
     now: float
     rng: Rng
     drops: dict[IkeDrop, int]
+    wall: Clock
     effects: list[Effect] = field(default_factory=list)
 
     def send(self, data: bytes, path: Path) -> None:
