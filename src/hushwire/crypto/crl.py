@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -47,12 +48,14 @@ class Crl:
         if len(octets) > MOST_OCTETS:
             raise CertificateFormatError(f"a revocation list of more than {MOST_OCTETS >> 20} MiB")
         try:
-            found = (
-                [x509.load_pem_x509_crl(part) for part in _PEM.findall(octets)]
-                if b"-----BEGIN" in octets
-                else [x509.load_der_x509_crl(octets)]
-            )
-            lists = tuple(cls._read(one) for one in found)
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                found = (
+                    [x509.load_pem_x509_crl(part) for part in _PEM.findall(octets)]
+                    if b"-----BEGIN" in octets
+                    else [x509.load_der_x509_crl(octets)]
+                )
+                lists = tuple(cls._read(one) for one in found)
         except Exception as error:  # as in `Certificate.from_der`
             raise CertificateFormatError(
                 "this is not a revocation list (-----BEGIN X509 CRL-----, or DER)"

@@ -25,7 +25,10 @@ def dn_from_text(text: str) -> bytes:
 
 def dn_text(der: bytes) -> str:
     """As `dn_from_text` reads it. Raises `ValueError` for what is no name."""
-    return name_text(_parse(der))
+    name = _parse(der)
+    if not name.rdns:
+        raise ValueError("an empty distinguished name")
+    return name_text(name)
 
 
 def name_text(name: x509.Name) -> str:

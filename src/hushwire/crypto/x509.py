@@ -7,6 +7,7 @@ certificate is read at once, so that nothing hostile is left to be found afterwa
 from __future__ import annotations
 
 import hashlib
+import warnings
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -99,7 +100,9 @@ class Certificate:
                 f"a certificate of {len(der)} octets, {MOST_OCTETS} at most"
             )
         try:
-            return cls._read(der, x509.load_der_x509_certificate(der))
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # about what RFC 5280 forbids
+                return cls._read(der, x509.load_der_x509_certificate(der))
         except CertificateFormatError:
             raise
         except Exception as error:

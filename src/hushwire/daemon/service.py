@@ -162,10 +162,7 @@ class Service:
         config = self._config = with_real_addresses(self._config)
         endpoints = await known_endpoints(config)
         self._endpoint = Endpoint(
-            [
-                ike_peer(peer, config.interface.private_key, endpoints.get(peer.name))
-                for peer in config.peers
-            ],
+            [ike_peer(peer, endpoints.get(peer.name)) for peer in config.peers],
             os.urandom,
             self._loop.time(),
         )

@@ -133,6 +133,8 @@ class Certificates:
 
     def check(self, claim: Claim, _prf: Prf, octets: bytes, wall: float) -> None:
         """Raises `UntrustedError`. What costs a signature comes last."""
+        if claim.auth.method == AuthMethod.SHARED_KEY_MIC:
+            raise UntrustedError(Flaw.WRONG_METHOD, None, method_text(claim.auth.method))
         own, others = _read(claim.certificates)
         _check_name(claim.identity, own)
         key = own.key
