@@ -109,7 +109,10 @@ class Limits:
     before we do; so long an IKE SA has to repeat its last response. `again_seconds`: more or less,
     until the next attempt after TEMPORARY_FAILURE; `temporary_seconds`: when it has gone on so
     long, the two hosts will not agree any more (§2.25). `refused_seconds`: until the next attempt
-    after a refusal. `children`: CHILD_SAs on one IKE SA, old ones included.
+    after a refusal. `followup_seconds`: how long an IKE_FOLLOWUP_KE is waited for (RFC 9370
+    §2.2.4). `children`: CHILD_SAs on one IKE SA, old ones included.
+    `message_octets`: of one message in fragments, opened; `unproved_octets`: of all fragments whose
+    senders have not proved anything (RFC 7383 §5).
     """
 
     cookies_from: int = 32
@@ -122,7 +125,10 @@ class Limits:
     again_seconds: float = 2.0
     temporary_seconds: float = 180.0
     refused_seconds: float = 60.0
+    followup_seconds: float = 20.0
     children: int = 32
+    message_octets: int = 65536
+    unproved_octets: int = 4 * 1024 * 1024
 
 
 class IkeDrop(StrEnum):
@@ -134,6 +140,8 @@ class IkeDrop(StrEnum):
     BAD_ICV = "bad_icv"
     OUTSIDE_WINDOW = "outside_window"
     UNEXPECTED = "unexpected"
+    FRAGMENT_REPEATED = "fragment_repeated"
+    TOO_MANY_FRAGMENTS = "too_many_fragments"
     COOKIE_REQUIRED = "cookie_required"
     TOO_MANY_HALF_OPEN = "too_many_half_open"
     REFUSED = "refused"
@@ -163,7 +171,7 @@ class Turn:
     now: float
     rng: Rng
     drops: dict[IkeDrop, int]
-    wall: Clock
+    wall: Clock = no_clock
     effects: list[Effect] = field(default_factory=list)
     trace: Recorder = field(default_factory=Recorder)
 

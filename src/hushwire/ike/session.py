@@ -9,21 +9,11 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
+from hushwire.ike.awaited import Awaited
 from hushwire.ike.inputs import Limits, Turn
 from hushwire.ike.jobs import Job
 from hushwire.ike.link import Link
-from hushwire.ike.states import (
-    AuthSent,
-    Closed,
-    Closing,
-    Established,
-    HalfOpen,
-    Replaced,
-    Role,
-    Secrets,
-    State,
-    peer_name,
-)
+from hushwire.ike.states import Closed, InitSent, Role, Secrets, State, peer_name
 
 
 class Siblings(Protocol):
@@ -38,6 +28,8 @@ class Siblings(Protocol):
     def free_ike_spi(self) -> bytes: ...
 
     def free_esp_spi(self) -> int: ...
+
+    def unproved_octets(self) -> int: ...
 
 
 class Session:
@@ -63,6 +55,8 @@ class Session:
         self.failing_since: float | None = None  # the first of several TEMPORARY_FAILUREs
         self.wants_child = False
         self.unwanted: list[int] = []  # inbound SPIs of CHILD_SAs that the peer has, and we do not
+
+        self.awaited: Awaited | None = None  # what the peer has begun, and not finished yet
 
         self.up_since = math.inf  # since when the peer is authenticated
         self.heir = False  # it came about by rekeying
@@ -94,9 +88,7 @@ class Session:
     def secrets(self) -> Secrets | None:
         """The keys of the IKE SA, while it has any."""
         state = self.state
-        if isinstance(state, AuthSent | HalfOpen | Established | Replaced | Closing):
-            return state.secrets
-        return None
+        return None if isinstance(state, InitSent | Closed) else state.secrets
 
     def try_again(self, turn: Turn) -> bool:
         """After TEMPORARY_FAILURE, a little later; False when that has gone on for too long."""

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hushwire.crypto.chain import UntrustedError
+from hushwire.crypto.choice import choose
 from hushwire.crypto.errors import KeyFormatError
 from hushwire.crypto.sign import PublicKey
-from hushwire.crypto.suites import choose
 from hushwire.explain.certificates import CertificateFacts, CertificateRefused, day
 from hushwire.explain.outcome import (
     Failure,
@@ -208,11 +208,14 @@ def _shown_key(payloads: tuple[Payload, ...]) -> str:
 
 
 def _octets(secrets: Secrets, by: Role, identification: Identification) -> bytes:
-    """What one of the two signs (§2.15)."""
+    """What one of the two signs (§2.15, RFC 9242 §3.3.2)."""
     prf, keys, said = secrets.suite.prf, secrets.keys, identification.build()
-    if by is Role.INITIATOR:
-        return proofs.signed_octets(prf, keys.pi, secrets.init_request, secrets.nr, said)
-    return proofs.signed_octets(prf, keys.pr, secrets.init_response, secrets.ni, said)
+    octets = (
+        proofs.signed_octets(prf, keys.pi, secrets.init_request, secrets.nr, said)
+        if by is Role.INITIATOR
+        else proofs.signed_octets(prf, keys.pr, secrets.init_response, secrets.ni, said)
+    )
+    return octets + secrets.int_auth.octets
 
 
 def _own_proof(peer: Peer, secrets: Secrets, octets: bytes) -> Authentication:
