@@ -166,6 +166,7 @@ class Service:
             os.urandom,
             self._loop.time(),
             limits=ike_limits(config),
+            wall=time.time,
         )
         tcp_port = config.interface.tcp_port if config.listens_in_tcp else None
         self._sockets = Sockets(config.interface.underlay, tcp_port)
