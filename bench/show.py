@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table as Grid
 
-from bench.book import publish
+from bench.book import PICTURE, RECORD, publish
 from bench.goals import ratios
 from bench.picture import caption, picture
 from bench.record import Record
@@ -23,11 +23,11 @@ _WIDTH = 160
 
 
 def show(record: Record, file: Path) -> None:
-    """Tables; the picture goes beside `file`."""
+    """Tables; the picture goes beside `file`, the book's to its others."""
     console = Console(width=None if sys.stdout.isatty() else _WIDTH)
     for table in (*tables(record), ratios(record)):
         console.print(_grid(table))
-    drawn = file.with_suffix(".svg")
+    drawn = PICTURE if file.resolve() == RECORD else file.with_suffix(".svg")
     drawn.write_text(picture(record))
     console.print(f"{caption(record)}. In {file}, and as a picture in {drawn}.")
 

@@ -53,6 +53,7 @@ def protected(session: Session, incoming: Incoming, peers: Sequence[Peer], turn:
     try:
         payloads = secrets.protection.open_payloads(sealed)
         life.moved(session, incoming.path, turn)
+        turn.trace.opened(payloads)
         check_inner(header, payloads)
         if header.response:
             _response(session, incoming, payloads, turn)

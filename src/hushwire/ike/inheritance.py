@@ -145,6 +145,7 @@ def _successor(
 ) -> Session:
     new = old.sessions.successor(old, rekeyed.role, own_spi, turn.now)
     new.link.peer_spi = rekeyed.peer_spi
+    turn.trace.follows(old.link.initiator_spi, new.link.initiator_spi)
     new.rekey_at = renewal.jittered(verified.peer.lifetimes.ike_seconds, turn)
     new.reauth_at, new.wants_child = old.reauth_at, old.wants_child
     new.unwanted, new.heir, new.up_since = old.unwanted, True, old.up_since

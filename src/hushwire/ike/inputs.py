@@ -8,6 +8,7 @@ from enum import StrEnum
 from hushwire.crypto.exchange import Rng
 from hushwire.crypto.sign import PrivateKey, PublicKey
 from hushwire.explain.outcome import Event
+from hushwire.explain.recorder import Recorder
 from hushwire.ike.effects import (
     CloseStream,
     ConfirmSa,
@@ -161,18 +162,22 @@ class Incoming:
 class Turn:
     """One call into the protocol: the time, randomness, and the effects so far, in order.
 
-    `now` is in seconds from any fixed point; it only has to go forward.
+    `now` is in seconds from any fixed point; it only has to go forward. `trace` keeps what
+    `hushwire explain` tells.
     """
 
     now: float
     rng: Rng
     drops: dict[IkeDrop, int]
     effects: list[Effect] = field(default_factory=list)
+    trace: Recorder = field(default_factory=Recorder)
 
     def send(self, data: bytes, path: Path) -> None:
+        self.trace.sent(data, path.remote.ip, (path.local.port, path.remote.port))
         self.effects.append(Send(data, path))
 
     def report(self, event: Event) -> None:
+        self.trace.happened(event)
         self.effects.append(Report(event))
 
     def install_sa(self, sa: ChildSa) -> None:
@@ -207,3 +212,4 @@ class Turn:
 
     def drop(self, why: IkeDrop) -> None:
         self.drops[why] += 1
+        self.trace.dropped(why)

@@ -72,6 +72,7 @@ class Link:
     ) -> None:
         """Seal and send a request of ours; the window must be free."""
         header = self._header(exchange, self.window.next_id, response=False)
+        turn.trace.sealing(header, payloads)
         data = secrets.protection.seal(header, payloads)
         self.window.sending(data, turn.now)
         turn.send(data, self.path)
@@ -80,6 +81,7 @@ class Link:
         """Seal and send the response, back to where the request came from (§2.11)."""
         to = request.incoming
         header = self._header(to.header.exchange, to.header.message_id, response=True)
+        turn.trace.sealing(header, payloads)
         response = request.secrets.protection.seal(header, payloads)
         self.window.answering(to.data, response)
         turn.send(response, to.path)

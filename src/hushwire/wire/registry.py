@@ -45,6 +45,7 @@ class PayloadType(IntEnum):
     SK = 46
     CP = 47
     EAP = 48
+    SKF = 53  # RFC 7383 §2.5
 
 
 class ProtocolId(IntEnum):
