@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 
 import hushwire
+from bench.measure import connecting
+from bench.measure.connecting import Connecting
 from bench.tunnels import openvpn, strongswan, wireguard
 from bench.tunnels.base import Making, plain, refusal
 from bench.tunnels.hushwire import NULL_COMMAND
@@ -31,6 +33,7 @@ class Entrant:
     make: Making
     missing: Callable[[], str] = _nothing
     version: Callable[[], str] = _nothing
+    connecting: tuple[Connecting, ...] = ()
 
 
 def _hushwire(
@@ -38,7 +41,10 @@ def _hushwire(
 ) -> Entrant:
     make = partial(hushwire_tunnel, engine=engine, esp=esp, encap=encap)
     missing = why_missing if engine == "native" else _nothing
-    return Entrant(key, f"hushwire {engine}, {title}", make, missing, _own_version)
+    connects: tuple[Connecting, ...] = ()
+    if key == "native-aes":
+        connects = (connecting.hushwire, connecting.hushwire_answering)
+    return Entrant(key, f"hushwire {engine}, {title}", make, missing, _own_version, connects)
 
 
 AES, CHACHA = "aes256gcm16-esn", "chacha20poly1305-esn"
@@ -66,5 +72,6 @@ ENTRANTS = (
         strongswan.strongswan,
         strongswan.missing,
         strongswan.version,
+        (connecting.strongswan, connecting.strongswan_answering),
     ),
 )

@@ -13,7 +13,12 @@ from dataclasses import dataclass
 from bench.record import WITH, WITHOUT, Record
 from bench.table import Table, with_spread
 
-_NAMES = {"null": "the null cipher", "wireguard-go": "wireguard-go", "openvpn": "OpenVPN"}
+_NAMES = {
+    "null": "the null cipher",
+    "wireguard-go": "wireguard-go",
+    "openvpn": "OpenVPN",
+    "strongswan": "strongSwan",
+}
 _OURS = ("native-aes", "native-chacha")
 
 
@@ -63,6 +68,7 @@ GOALS = (
     Goal("64-octet packets a second", "small_per_s", "wireguard-go", least=5),
     Goal("CPU for each 64-octet packet", "small_cpu_us", most=2.0, unit=" µs"),
     Goal("round trip, p50", "rtt_p50_us", "wireguard-go", most=0.5),
+    Goal("`run` to the first answered ping", "connect_s", "strongswan", most=1),
     Goal("resident memory of the process", "resident_mb", most=60, unit=" MB"),
 )
 

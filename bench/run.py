@@ -55,6 +55,11 @@ def measure(step: Step, seconds: int, wanted: Sequence[str]) -> Sample:
     figures: dict[str, float] = {}
     failure = ""
     try:
+        if "connect" in wanted and step.wire == WITH:
+            for connecting in step.entrant.connecting:
+                with two_hosts() as hosts:
+                    figures |= connecting(hosts)
+        streams = [name for name in wanted if name != "connect"]
         with (
             two_hosts(offloads=step.wire == WITH) as hosts,
             step.entrant.make(hosts) as tunnel,
@@ -62,7 +67,7 @@ def measure(step: Step, seconds: int, wanted: Sequence[str]) -> Sample:
         ):
             middle, late = pings(hosts[0], tunnel.target, count=100, interval=0.005)
             figures |= {"rtt_p50_us": middle, "rtt_p99_us": late}
-            for name in wanted:
+            for name in streams:
                 figures |= _MEASUREMENTS[name](hosts, tunnel, seconds)
             figures["resident_mb"] = resident_octets(tunnel.pids) / 1e6
     except (BenchError, OSError, ValueError) as error:
@@ -94,7 +99,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=int, default=3, help="of each measurement")
     parser.add_argument("--only", nargs="+", choices=keys, default=keys)
     parser.add_argument("--wire", nargs="+", choices=_WIRES, default=list(_WIRES))
-    every = list(_MEASUREMENTS)
+    every = [*_MEASUREMENTS, "connect"]
     parser.add_argument("--measure", nargs="+", choices=every, default=every)
     parser.add_argument("--append", action="store_true", help="to the rounds of the JSON file")
     parser.add_argument("--json", type=Path, default=Path("build/bench/bench.json"))

@@ -72,6 +72,15 @@ _PACKETS: tuple[tuple[str, Cell], ...] = (
     ("CPU µs each", _median("small_cpu_us")),
     ("memory MB", _median("resident_mb")),
 )
+_CONNECTING: tuple[tuple[str, Cell], ...] = (
+    ("`run` to the first ping, s", _spread("connect_s")),
+    ("handshakes answered/s and core", _spread("handshakes_per_core_s")),
+)
+_EVERY = (
+    ("TCP streams", _STREAMS),
+    ("Packets and memory", _PACKETS),
+    ("Connecting", _CONNECTING),
+)
 
 
 def _table(record: Record, wire: str, title: str, columns: tuple[tuple[str, Cell], ...]) -> Table:
@@ -97,10 +106,8 @@ def _measured(record: Record, wire: str, cell: Cell) -> bool:
 
 
 def tables(record: Record) -> list[Table]:
-    """Two for each wire: streams, and single packets."""
+    """Streams, single packets and connecting, as far as they were measured, for each wire."""
     every = [
-        _table(record, wire, title, columns)
-        for wire in record.wires()
-        for title, columns in (("TCP streams", _STREAMS), ("Packets and memory", _PACKETS))
+        _table(record, wire, title, columns) for wire in record.wires() for title, columns in _EVERY
     ]
     return [table for table in every if len(table.head) > 1]

@@ -92,8 +92,8 @@ class Charon:
         }
         self._programs = programs
 
-    def start(self, end: int, start: str) -> subprocess.Popen[bytes]:
-        """`start` is what it does with its connection: "start" it, or "none"."""
+    def prepare(self, end: int, start: str) -> None:
+        """`start` is what it will do with its connection: "start" it, or "none"."""
         (self.folder / "swanctl").mkdir(parents=True)
         settings = _SETTINGS.format(plugins=_PLUGINS, folder=self.folder)
         (self.folder / "strongswan.conf").write_text(settings)
@@ -107,11 +107,15 @@ class Charon:
             )
         )
         host = self.host
+        # Its libraries and plugins are looked for there.
         over = f"lowerdir={_ROOT}/usr/lib:/usr/lib"
         host.run("mount", "-t", "overlay", "overlay", "-o", over, "/usr/lib")
         host.run("ip", "address", "add", f"{INNER[end]}/32", "dev", "lo")
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Until it has its connection. Raises `BenchError`."""
         log = self.folder / "output"
-        program = self._programs.add(host.start_logged(log, _CHARON, **self._settings))
+        program = self._programs.add(self.host.start_logged(log, _CHARON, **self._settings))
         wait_until((self.folder / "vici").exists, "charon")
         self.swanctl("--load-all")
         return program
@@ -129,7 +133,8 @@ def strongswan(hosts: Hosts) -> Generator[Tunnel]:
         charons = []
         for end, host in enumerate(hosts):
             charon = Charon(host, programs.folder / str(end), programs)
-            charon.start(end, "none")
+            charon.prepare(end, "none")
+            charon.start()
             charons.append(charon)
         charons[0].swanctl("--initiate", "--child", "net")
         hosts[0].run("ping", "-c", "1", "-W", "10", INNER[1])
