@@ -60,7 +60,7 @@ ENTRANTS = (
     ),
     _hushwire("native-aes", "AES-256-GCM", AES),
     _hushwire("native-chacha", "ChaCha20-Poly1305", CHACHA),
-    _hushwire("native-raw", "AES-256-GCM, IP protocol 50", AES, encap="esp"),
+    _hushwire("native-raw", "AES-256-GCM, raw ESP", AES, encap="esp"),
     _hushwire("python", "AES-256-GCM", AES, engine="python"),
     Entrant(
         "wireguard-go", "wireguard-go", wireguard.wireguard_go, wireguard.missing, wireguard.version

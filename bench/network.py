@@ -24,6 +24,24 @@ class BenchError(Exception):
     """A program of the benchmark failed, or did not do in time what was awaited of it."""
 
 
+class Running(subprocess.Popen[str]):
+    """A program whose output is awaited."""
+
+    def line(self) -> str:
+        """The next one. Raises `BenchError` when there is none."""
+        assert self.stdout is not None
+        if not (line := self.stdout.readline()):
+            raise BenchError("a program of the benchmark ended without a word")
+        return line
+
+    def rest(self, seconds: float) -> str:
+        """All that it says until it ends. Raises `BenchError` when that takes longer."""
+        try:
+            return self.communicate(timeout=seconds)[0]
+        except subprocess.TimeoutExpired as error:
+            raise BenchError(f"it did not end in {seconds:g} s") from error
+
+
 @dataclass
 class Host:
     """Namespaces for network and mounts, held open by a child that ends when its input does.
@@ -56,9 +74,10 @@ class Host:
             raise BenchError(f"{' '.join(command[:3])} failed: {said[-300:]}")
         return done.stdout
 
-    def start(self, *command: str) -> subprocess.Popen[str]:
-        """Whose output is read line by line."""
-        return subprocess.Popen(
+    @contextmanager
+    def running(self, *command: str) -> Generator[Running]:
+        """Whose output is read; it is gone in the end, whatever comes between."""
+        program = Running(
             self.argv(command),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -66,6 +85,11 @@ class Host:
             text=True,
             env=environment(),
         )
+        try:
+            yield program
+        finally:
+            program.kill()
+            program.communicate()
 
     def start_logged(self, log: Path, *command: str, **more: str) -> subprocess.Popen[bytes]:
         """Whose output goes into the file `log`; `more` are environment variables."""

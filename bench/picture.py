@@ -10,7 +10,7 @@ from bench.entrants import ENTRANTS, Entrant
 from bench.record import WITH, WITHOUT, Record
 from bench.table import number
 
-_LABELS, _COLUMN, _BAR, _LINE, _TOP, _MARGIN = 270, 168, 100, 30, 74, 16
+_LABELS, _COLUMN, _BAR, _LINE, _TOP, _MARGIN = 270, 168, 100, 30, 88, 16
 _OURS, _LIMIT, _SLOW, _OTHERS = "#0f766e", "#99d5cf", "#5eaaa2", "#b4bac4"
 _COLOURS = {
     "veth": "#dfe3e8",
@@ -91,6 +91,7 @@ def _bars(record: Record, column: _Column, here: list[Entrant], x: float) -> lis
             continue
         y = _TOP + _LINE * line
         length = min(median / longest, 1) * _BAR
+        end = x + length
         colour = _COLOURS.get(entrant.key, _OTHERS)
         parts.append(
             f"<rect x='{x}' y='{y + 8}' width='{length:.1f}' height='{_LINE - 15}' rx='2' "
@@ -108,8 +109,8 @@ def _bars(record: Record, column: _Column, here: list[Entrant], x: float) -> lis
                 x + min(edge(values) * column.scale / longest, 1) * _BAR for edge in (min, max)
             )
             parts.append(f"<path d='M{low:.1f} {y + 15.5} H{high:.1f}' stroke='#1f2933'/>")
-        end = x + length + 6
-        parts.append(f"<text x='{end:.1f}' y='{y + 20}' font-size='12'>{number(median)}</text>")
+            end = max(end, high)
+        parts.append(f"<text x='{end + 6:.1f}' y='{y + 20}' font-size='12'>{number(median)}</text>")
     return parts
 
 

@@ -27,12 +27,14 @@ from bench.tunnels.base import Tunnel
 from bench.usage import resident_octets
 
 _WIRES = {"with": WITH, "without": WITHOUT}
-_MEASUREMENTS: dict[str, Callable[[Hosts, Tunnel, float], dict[str, float]]] = {
+Measurement = Callable[[Hosts, Tunnel, float], dict[str, float]]
+_THROUGH: dict[str, Measurement] = {
     "one": one_stream,
     "eight": eight_streams,
     "both": both_ways,
     "small": datagrams,
 }
+_CONNECT = "connect"
 
 
 @dataclass(frozen=True)
@@ -51,29 +53,36 @@ def steps(first: int, rounds: int, wires: Sequence[str], entrants: Sequence[Entr
 
 
 def measure(step: Step, seconds: int, wanted: Sequence[str]) -> Sample:
-    """A tunnel, made, measured and gone."""
+    """All of one step; what was measured before something failed counts."""
     figures: dict[str, float] = {}
     failure = ""
     try:
-        if "connect" in wanted and step.wire == WITH:
+        if _CONNECT in wanted and step.wire == WITH:
             for connecting in step.entrant.connecting:
                 with two_hosts() as hosts:
                     figures |= connecting(hosts)
-        streams = [name for name in wanted if name != "connect"]
-        with (
-            two_hosts(offloads=step.wire == WITH) as hosts,
-            step.entrant.make(hosts) as tunnel,
-            server(hosts[1]),
-        ):
-            middle, late = pings(hosts[0], tunnel.target, count=100, interval=0.005)
-            figures |= {"rtt_p50_us": middle, "rtt_p99_us": late}
-            for name in streams:
-                figures |= _MEASUREMENTS[name](hosts, tunnel, seconds)
-            figures["resident_mb"] = resident_octets(tunnel.pids) / 1e6
+        if through := [_THROUGH[name] for name in wanted if name != _CONNECT]:
+            _measure_through(step, seconds, through, figures)
     except (BenchError, OSError, ValueError) as error:
         failure = str(error)
     digits = {name: float(f"{value:.5g}") for name, value in figures.items()}
     return Sample(step.round, step.wire, step.entrant.key, digits, failure)
+
+
+def _measure_through(
+    step: Step, seconds: int, through: Sequence[Measurement], figures: dict[str, float]
+) -> None:
+    """A tunnel, made, measured and gone; round trips before anything has loaded it."""
+    with (
+        two_hosts(offloads=step.wire == WITH) as hosts,
+        step.entrant.make(hosts) as tunnel,
+        server(hosts[1]),
+    ):
+        middle, late = pings(hosts[0], tunnel.target, count=100, interval=0.005)
+        figures |= {"rtt_p50_us": middle, "rtt_p99_us": late}
+        for measurement in through:
+            figures |= measurement(hosts, tunnel, seconds)
+        figures["resident_mb"] = resident_octets(tunnel.pids) / 1e6
 
 
 def with_progress(plan: Sequence[Step]) -> Iterator[Step]:
@@ -99,7 +108,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=int, default=3, help="of each measurement")
     parser.add_argument("--only", nargs="+", choices=keys, default=keys)
     parser.add_argument("--wire", nargs="+", choices=_WIRES, default=list(_WIRES))
-    every = [*_MEASUREMENTS, "connect"]
+    every = [*_THROUGH, _CONNECT]
     parser.add_argument("--measure", nargs="+", choices=every, default=every)
     parser.add_argument("--append", action="store_true", help="to the rounds of the JSON file")
     parser.add_argument("--json", type=Path, default=Path("build/bench/bench.json"))

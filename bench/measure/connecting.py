@@ -17,7 +17,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from bench.network import INNER, BenchError, Host, Hosts, wait_for_line
+from bench.network import INNER, Host, Hosts, wait_for_line
 from bench.tunnels.base import Programs
 from bench.tunnels.hushwire import COMMAND, write_files
 from bench.tunnels.strongswan import Charon
@@ -101,21 +101,9 @@ def _handshakes(near: Charon, answering: int) -> dict[str, float]:
 @contextmanager
 def _first_answer(host: Host) -> Generator[Callable[[], float]]:
     """What waits for it and returns the time (CLOCK_MONOTONIC, the same for all processes)."""
-    asking = host.start(sys.executable, "-m", __name__, INNER[1])
-    assert asking.stdout is not None
-    try:
-        asking.stdout.readline()
-
-        def answered() -> float:
-            assert asking.stdout is not None
-            if not (line := asking.stdout.readline()):
-                raise BenchError(f"no ping was answered in {_LIMIT_SECONDS:g} s")
-            return float(line)
-
-        yield answered
-    finally:
-        asking.terminate()
-        asking.communicate()
+    with host.running(sys.executable, "-m", __name__, INNER[1]) as asking:
+        asking.line()
+        yield lambda: float(asking.line())
 
 
 def ask(address: str) -> float | None:

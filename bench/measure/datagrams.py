@@ -28,12 +28,11 @@ _SILENCE_SECONDS = 0.5
 def datagrams(hosts: Hosts, tunnel: Tunnel, seconds: float) -> dict[str, float]:
     """Datagrams a second at the far end, CPU microseconds for each, and the share that arrived."""
     module = (sys.executable, "-m", "bench.measure.datagrams")
-    counting = hosts[1].start(*module, "count", f"{seconds + 20:g}")
-    assert counting.stdout is not None
-    counting.stdout.readline()
-    before = cpu_seconds(tunnel.pids)
-    sent = int(hosts[0].run(*module, "send", tunnel.target, f"{seconds:g}"))
-    said, _ = counting.communicate(timeout=seconds + 60)
+    with hosts[1].running(*module, "count", f"{seconds + 20:g}") as counting:
+        counting.line()
+        before = cpu_seconds(tunnel.pids)
+        sent = int(hosts[0].run(*module, "send", tunnel.target, f"{seconds:g}"))
+        said = counting.rest(seconds + 60)
     spent = cpu_seconds(tunnel.pids) - before
     counted, duration = json.loads(said)
     if not counted or not duration:

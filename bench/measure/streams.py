@@ -19,16 +19,10 @@ Figures = dict[str, float]
 @contextmanager
 def server(far: Host) -> Generator[None]:
     """iperf3's, for all measurements of one tunnel."""
-    program = far.start("iperf3", "-s", "-p", _PORT, "--forceflush")
-    assert program.stdout is not None
-    try:
-        while "listening" not in (line := program.stdout.readline()):
-            if not line:
-                raise BenchError("iperf3 -s did not start")
+    with far.running("iperf3", "-s", "-p", _PORT, "--forceflush") as program:
+        while "listening" not in program.line():
+            pass
         yield
-    finally:
-        program.terminate()
-        program.communicate()
 
 
 def one_stream(hosts: Hosts, tunnel: Tunnel, seconds: float) -> Figures:
@@ -54,11 +48,10 @@ def _run(
     hosts: Hosts, tunnel: Tunnel, seconds: float, options: Sequence[str]
 ) -> tuple[tuple[float, float], tuple[float, float]]:
     before = cpu_seconds(tunnel.pids)
-    client = hosts[0].start(
-        *("iperf3", "-c", tunnel.target, "-p", _PORT, "-J", "-t", f"{seconds:g}"), *options
-    )
-    times = pings(hosts[0], tunnel.target, count=int(seconds * 80), interval=0.01)
-    said, _ = client.communicate(timeout=seconds + 60)
+    command = ("iperf3", "-c", tunnel.target, "-p", _PORT, "-J", "-t", f"{seconds:g}")
+    with hosts[0].running(*command, *options) as client:
+        times = pings(hosts[0], tunnel.target, count=int(seconds * 80), interval=0.01)
+        said = client.rest(seconds + 60)
     spent = cpu_seconds(tunnel.pids) - before
     gbits, gigabytes = received(json.loads(said))
     return (gbits, spent / gigabytes), times
