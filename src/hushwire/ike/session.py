@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from hushwire.ike.inputs import Limits, Turn
 from hushwire.ike.jobs import Job
@@ -25,8 +25,19 @@ from hushwire.ike.states import (
     peer_name,
 )
 
-if TYPE_CHECKING:
-    from hushwire.ike.sessions import Sessions
+
+class Siblings(Protocol):
+    """What an IKE SA asks of all that this host has; `sessions.Sessions` answers."""
+
+    limits: Limits
+
+    def another(self, session: Session) -> Session | None: ...
+
+    def successor(self, old: Session, role: Role, own_spi: bytes, now: float) -> Session: ...
+
+    def free_ike_spi(self) -> bytes: ...
+
+    def free_esp_spi(self) -> int: ...
 
 
 class Session:
@@ -35,7 +46,7 @@ class Session:
     `sessions` are all of this host, this one included.
     """
 
-    def __init__(self, link: Link, now: float, sessions: Sessions) -> None:
+    def __init__(self, link: Link, now: float, sessions: Siblings) -> None:
         self.link = link
         self.sessions = sessions
         self.created_at = now
