@@ -173,6 +173,15 @@ class Recorder:
         elif isinstance(event, _ENDS) and not isinstance(attempt.outcome, Failure):
             attempt.outcome = event
 
+    def told(self, event: Event) -> None:
+        """The daemon knows more about an outcome than the protocol did, or has one of its own."""
+        attempt = self._newest(event.peer)
+        if attempt is not None and type(attempt.outcome) is type(event):
+            attempt.outcome = event
+        elif attempt is not None and attempt.outcome is None and isinstance(event, Failure):
+            self._current = None
+            self.happened(event)
+
     def remark(self, remote: Ip, text: str, now: float) -> None:
         """A fact from beside the protocol about what was sent to this address."""
         for attempt in self._under_way(remote):
