@@ -1,5 +1,7 @@
 //! Keepalives for the NATs on the way (RFC 3948 §4).
 
+use std::collections::HashMap;
+
 use super::outbox::{cause_of, send_keepalive};
 use super::pump::Pump;
 use super::tunnel::Tunnel;
@@ -10,17 +12,20 @@ impl Pump {
     pub(super) fn send_keepalives(&mut self) {
         let interval = self.interface.keepalive_seconds;
         self.next_keepalive = self.now + interval;
-        let waits = |it: &Tunnel| it.keepalive && it.encapsulation == Encapsulation::Udp;
+        let waiting = self.table.with_keepalive();
         // An old SA and the one that replaces it share a mapping: one packet is enough for both.
-        let mut newest: Vec<(Path, f64)> = Vec::new();
-        for tunnel in self.table.iter().filter(|it| waits(it)) {
-            match newest.iter_mut().find(|(path, _)| *path == tunnel.path) {
-                Some((_, last)) => *last = last.max(tunnel.last_out),
-                None => newest.push((tunnel.path, tunnel.last_out)),
+        let mut newest: HashMap<Path, f64> = HashMap::new();
+        for index in &waiting {
+            if let Some(tunnel) = self.table.get(*index).filter(|it| in_udp(it)) {
+                let last = newest.entry(tunnel.path).or_insert(tunnel.last_out);
+                *last = last.max(tunnel.last_out);
             }
         }
-        for tunnel in self.table.iter_mut().rev().filter(|it| waits(it)) {
-            let Some((_, last)) = newest.iter_mut().find(|(path, _)| *path == tunnel.path) else {
+        for index in waiting {
+            let Some(tunnel) = self.table.get_mut(index).filter(|it| in_udp(it)) else {
+                continue;
+            };
+            let Some(last) = newest.get_mut(&tunnel.path) else {
                 continue;
             };
             if *last + interval <= self.now {
@@ -33,4 +38,8 @@ impl Pump {
             self.next_keepalive = self.next_keepalive.min(*last + interval);
         }
     }
+}
+
+fn in_udp(tunnel: &Tunnel) -> bool {
+    tunnel.encapsulation == Encapsulation::Udp
 }

@@ -236,7 +236,9 @@ impl Pump {
         while let Ok(job) = self.jobs.try_recv() {
             job(self);
         }
-        self.next_keepalive = 0.0;
+        if self.table.keeps_alive() {
+            self.next_keepalive = 0.0;
+        }
     }
 
     fn read_tun(&mut self, buffer: &mut [u8]) -> io::Result<()> {

@@ -37,6 +37,8 @@ pub struct Tunnel {
     pub inbound: Inbound,
     pub outbound: Outbound,
     pub outbound_key_hash: [u8; 32],
+    /// Higher than that of every tunnel installed before.
+    pub serial: u64,
     pub matcher: Matcher,
     pub suite: Suite,
     pub encapsulation: Encapsulation,
@@ -68,11 +70,16 @@ pub struct Hosts {
 }
 
 impl Tunnel {
-    /// `now` is the clock's; `key_hash` tells outbound keys apart.
+    /// `now` is the clock's; `key_hash` tells outbound keys apart, `serial` the new from the old.
     ///
     /// # Errors
     /// `WrongKey`.
-    pub fn new(child: &ChildSa, key_hash: [u8; 32], now: f64) -> Result<Self, WrongKey> {
+    pub fn new(
+        child: &ChildSa,
+        key_hash: [u8; 32],
+        serial: u64,
+        now: f64,
+    ) -> Result<Self, WrongKey> {
         let (suite, esn) = (child.suite, child.esn);
         let window = child.replay_window;
         Ok(Self {
@@ -81,6 +88,7 @@ impl Tunnel {
             inbound: Inbound::new(child.inbound_spi, suite, esn, &child.inbound_key, window)?,
             outbound: Outbound::new(child.outbound_spi, suite, esn, &child.outbound_key, 0)?,
             outbound_key_hash: key_hash,
+            serial,
             matcher: Matcher::new(&child.local_selectors, &child.remote_selectors),
             suite,
             encapsulation: child.encapsulation,
