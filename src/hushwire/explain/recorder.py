@@ -154,8 +154,8 @@ class Recorder:
             self._received.words = words_of(payloads) or (_EMPTY,)
 
     def dropped(self, why: str) -> None:
-        """The message of this call has no effect."""
-        if self._received is not None and not self._received.repeated:
+        """The message of this call has no effect. (A refusal is an outcome, and told as one.)"""
+        if self._received is not None and why != "refused" and not self._received.repeated:
             self._received.ignored = why
 
     def happened(self, event: Event) -> None:
@@ -167,7 +167,9 @@ class Recorder:
             return
         if event.peer and not attempt.peer:
             self._name(attempt, event.peer)
-        attempt.add(Decision(self._now - attempt.began, event))
+        again = isinstance(event, Failure) and event == attempt.outcome  # a request repeated
+        if not again:
+            attempt.add(Decision(self._now - attempt.began, event))
         if isinstance(event, TunnelUp):
             attempt.outcome, attempt.was_up = event, True
         elif isinstance(event, _ENDS) and not isinstance(attempt.outcome, Failure):
