@@ -37,7 +37,7 @@ charon-systemd {{
     l {{
       path = {HERE}/log
       default = 1
-      ike = 2
+      ike = IKE_LOG
       flush_line = yes
     }}
   }}
@@ -92,6 +92,7 @@ class Strongswan:
     dpd: str = "0s"
     local: str = f"{BOB.tunnel.ip}/32"
     child: str = ""
+    ike_log: str = "2"
     charon: Program = field(init=False)
 
     def start(self) -> Strongswan:
@@ -101,7 +102,7 @@ class Strongswan:
             world.path(HERE / "swanctl" / folder).mkdir(parents=True)
         libraries = f"lowerdir={ROOT}/usr/lib:/usr/lib"
         topology.run(None, ["mount", "-t", "overlay", "overlay", "-o", libraries, "/usr/lib"])
-        world.path(HERE / "strongswan.conf").write_text(_CHARON)
+        world.path(HERE / "strongswan.conf").write_text(_CHARON.replace("IKE_LOG", self.ike_log))
         self._write_keys()
         world.path(HERE / "swanctl" / "swanctl.conf").write_text(
             _CONNECTION.format(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ def assert_says(text: str, *parts: str) -> None:
 class Mistake:
     """What is wrong on strongSwan's side, and what is said of it when we or it begin."""
 
-    there: dict[str, str]
+    there: dict[str, Any]
     outcome: str
     we_begin: Sequence[str]
     it_begins: Sequence[str]

@@ -30,6 +30,7 @@ VERBS = (
     "status",
     "explain",
     "rekey",
+    "keys",
     "doctor",
     "lab",
     "classroom",
@@ -64,6 +65,7 @@ Tunnels  run      one interface, here in the foreground
          status   tunnels, suites, bytes, and drops by their cause
          explain  why the last attempt failed, side by side, with the fix
          rekey    new keys now, and no packet lost
+         keys     the keys of one's own tunnels, for Wireshark
          doctor   what this host can and cannot do, and what mends it
 Learn    lab      alice, eve and bob on this machine, and what eve sees
          classroom  eBPF, Diffie-Hellman with p = 23, and XOR: a lesson

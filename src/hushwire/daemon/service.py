@@ -98,7 +98,8 @@ class Service:
                 "status": self.status,
                 "startup": self._startup.facts,
                 "stop": self._stop_by_control,
-                "explain": self._explain,
+                "explain": lambda: Telling.facts(self._telling),
+                "keys": lambda: Telling.keys(self._telling),
                 "rekey": lambda: self._renewal.rekey(ike=False),
                 "rekey-ike": lambda: self._renewal.rekey(ike=True),
             },
@@ -141,9 +142,6 @@ class Service:
     def _stop_by_control(self) -> Facts:
         self.stop()
         return {"pid": os.getpid()}
-
-    def _explain(self) -> Facts:
-        return self._telling.facts()
 
     def status(self) -> Facts:
         """What `hushwire status --json` prints."""

@@ -17,12 +17,14 @@ from hushwire.explain.causes import Place, why
 from hushwire.explain.ladder import headline, ladder
 from hushwire.explain.outcome import Event, Failure
 from hushwire.explain.trace import Attempt, Decision, Step
+from hushwire.explain.wireshark import ESP_TABLE, IKE_TABLE, esp_lines, ike_line, readable
 from hushwire.ike.endpoint import Endpoint
 from hushwire.system import netns
 from hushwire.system.unreachable import open_unreachable, receive_unreachable
 
 Facts = dict[str, object]
 _ERRORS_AT_ONCE = 16
+_CANNOT = "{}: {} is protected with {}, which Wireshark cannot decrypt: no keys for it."
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
 
@@ -57,6 +59,26 @@ class Telling:
                 attempt_facts(attempt, str(self._config.path), since)
                 for attempt in self._endpoint.trace.attempts()
             ],
+        }
+
+    def keys(self) -> Facts:
+        """The tables for Wireshark, and sentences about what it cannot read."""
+        ike: list[str] = []
+        esp: list[str] = []
+        unreadable: list[str] = []
+        for live in self._endpoint.live_keys():
+            if readable(live.ike.cipher):
+                ike.append(ike_line(live.ike))
+            else:
+                unreadable.append(_CANNOT.format(live.peer, "IKE", live.ike.cipher.name))
+            for child in live.children:
+                if readable(child.suite.cipher):
+                    esp += esp_lines(child)
+                else:
+                    unreadable.append(_CANNOT.format(live.peer, "ESP", child.suite.cipher.name))
+        return {
+            "tables": {IKE_TABLE: ike, ESP_TABLE: esp},
+            "unreadable": list(dict.fromkeys(unreadable)),
         }
 
     def _readable(self, sock: socket) -> None:
