@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 from hushwire.cli.errors import UsageError
@@ -22,6 +23,10 @@ points where it was decided, what went wrong, and the line to change on each sid
   sudo hushwire explain hw0 --json     for a script
 
 It works while hushwire runs or tries, and after `run --once` has failed.
+
+  hushwire explain FILE.pcap           a capture of any two peers: IKE and ESP
+  hushwire explain FILE.pcap --keys DIR    the same with what is inside; DIR holds
+                                       Wireshark's tables, as hushwire keys writes them
 """
 _CAPTURES = (".pcap", ".pcapng", ".cap")
 _STRANGERS = "strangers"
@@ -32,16 +37,26 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "explain", description=_HELP, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "name", metavar="NAME", nargs="?", help="an interface, its .toml file, or a peer"
+        "name", metavar="NAME", nargs="?", help="an interface, its .toml file, a peer; a capture"
     )
     parser.add_argument("--json", action="store_true", help="the same facts as a JSON list")
     parser.add_argument(
         "--last", metavar="N", type=_count, help="so many attempts with each peer; default: 1"
     )
+    parser.add_argument(
+        "--keys", metavar="DIR", action="append", type=Path, default=[],
+        help="for a capture: the tables, or the folder that they are in",
+    )  # fmt: skip
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.name is not None and arguments.name.endswith(_CAPTURES):
+        from hushwire.cli.explain_capture import explain
+
+        return explain(Path(arguments.name), arguments.keys, as_json=arguments.json)
+    if arguments.keys:
+        raise UsageError("--keys goes with a capture: hushwire explain FILE.pcap --keys DIR")
     every, peer = _asked(arguments.name)
     attempts = [
         (facts, attempt)
