@@ -36,6 +36,8 @@ from hushwire.wire.registry import NotifyType
 from tests.cli.command import hushwire
 from tests.sim.network import Host, Network, Weather, esp, ike, pair, peer
 
+# With addresses: else scapy asks the network for them.
+WIRE = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
 WHEN = 1_700_000_000.0
 
 
@@ -45,7 +47,7 @@ def packets(network: Network) -> list[Packet]:
     for number, (_, data, path) in enumerate(network.sent):
         marker = NON_ESP_MARKER if path.local.port == 4500 else b""
         packet = (
-            Ether()
+            WIRE
             / IP(src=str(path.local.ip), dst=str(path.remote.ip))
             / UDP(sport=path.local.port, dport=path.remote.port)
             / Raw(marker + data)
@@ -172,7 +174,7 @@ def sealed(alice: Host, count: int) -> list[Packet]:
     outbound = OutboundSa(child)
     inner = bytes(IP(src="10.0.1.1", dst="10.0.1.2") / UDP(sport=1, dport=2) / Raw(b"at dawn"))
     made = [
-        Ether() / IP(src="192.0.2.1", dst="192.0.2.2", proto=50) / Raw(outbound.seal(inner))
+        WIRE / IP(src="192.0.2.1", dst="192.0.2.2", proto=50) / Raw(outbound.seal(inner))
         for _ in range(count)
     ]
     for number, packet in enumerate(made):
@@ -200,9 +202,9 @@ def test_esp_shows_its_gaps_and_with_keys_what_is_in_it(suite: str) -> None:
 def test_pcap_and_pcapng_vlan_and_ipv6_are_read(tmp_path: Path) -> None:
     network, _, _ = connected()
     made = packets(network)
-    tagged = [Ether() / Dot1Q(vlan=7) / packet[IP] for packet in made]
+    tagged = [WIRE / Dot1Q(vlan=7) / packet[IP] for packet in made]
     as6 = [
-        Ether() / IPv6(src="2001:db8::1", dst="2001:db8::2") / packet[UDP].copy() for packet in made
+        WIRE / IPv6(src="2001:db8::1", dst="2001:db8::2") / packet[UDP].copy() for packet in made
     ]
     for packet in as6:
         del packet[UDP].chksum
@@ -221,7 +223,7 @@ def test_what_is_no_capture_or_no_table_is_said(tmp_path: Path) -> None:
     done = hushwire("explain", str(file))
     assert done.returncode == 2
     assert "not a capture" in done.stderr
-    wrpcap(str(file), [Ether() / IP() / Raw(b"x")])
+    wrpcap(str(file), [WIRE / IP() / Raw(b"x")])
     assert "neither IKE nor ESP" in hushwire("explain", str(file)).stdout
     done = hushwire("explain", str(file), "--keys", str(tmp_path))
     assert done.returncode == 2
