@@ -149,7 +149,7 @@ def test_silence_and_repetition_are_told() -> None:
     network.run(40)
     text = said(captured(packets(network)))
     assert "192.0.2.1 sent IKE_SA_INIT request 0 6 times." in text
-    assert "192.0.2.2 never answered IKE_SA_INIT request 0 of 192.0.2.1, 216 octets" in text
+    assert "192.0.2.2 never answered IKE_SA_INIT request 0 of 192.0.2.1" in text
 
 
 def test_a_nat_is_seen_where_the_addresses_are_others_than_were_hashed() -> None:

@@ -135,7 +135,7 @@ def _sealed(conversation: Conversation) -> Iterator[str]:
     ]
     if all(both):
         yield "Both can fragment IKE messages (RFC 7383)."
-    elif any(both):
+    elif any(both) and _with(conversation, SecurityAssociation, from_left=False):
         yield f"Only {conversation.left if both[0] else conversation.right} can fragment messages."
     if conversation.sealed and not (conversation.opened or conversation.refused):
         yield (
