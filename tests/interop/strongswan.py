@@ -24,11 +24,11 @@ _PLUGINS = (
 )
 _CHARON = f"""
 charon-systemd {{
-  fragment_size = FRAGMENTS
   load = {_PLUGINS}
   retransmit_tries = 4
   retransmit_timeout = 0.5
   retransmit_base = 1.3
+  fragment_size = FRAGMENT_SIZE
   plugins {{
     vici {{
       socket = unix://{HERE}/vici
@@ -52,6 +52,7 @@ connections {{
     remote_addrs = {there}
     proposals = {ike}
     mobike = no
+    fragmentation = force
     dpd_delay = {dpd}
     local {{
       auth = {auth}
@@ -92,8 +93,9 @@ class Strongswan:
     psk: str = PSK
     dpd: str = "0s"
     local: str = f"{BOB.tunnel.ip}/32"
+    remote: str = f"{ALICE.tunnel.ip}/32"
     child: str = ""
-    fragments: int = 1280
+    fragment_size: int = 1280
     charon: Program = field(init=False)
 
     def start(self) -> Strongswan:
@@ -103,7 +105,7 @@ class Strongswan:
             world.path(HERE / "swanctl" / folder).mkdir(parents=True)
         self._mount()
         world.path(HERE / "strongswan.conf").write_text(
-            _CHARON.replace("FRAGMENTS", str(self.fragments))
+            _CHARON.replace("FRAGMENT_SIZE", str(self.fragment_size))
         )
         self._write_keys()
         world.path(HERE / "swanctl" / "swanctl.conf").write_text(
@@ -116,7 +118,7 @@ class Strongswan:
                 dpd=self.dpd,
                 psk=self.psk,
                 local=self.local,
-                remote=f"{ALICE.tunnel.ip}/32",
+                remote=self.remote,
                 own_key="pubkeys = bob.pem" if self.auth == "pubkey" else "",
                 pubkeys="pubkeys = alice.pem" if self.auth == "pubkey" else "",
                 child=self.child,

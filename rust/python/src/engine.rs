@@ -105,6 +105,7 @@ impl PyEngine {
                     "the outbound key is in use: its nonces would be used twice".to_owned()
                 }
                 Refused::WrongKey => "a key has the wrong length for its cipher".to_owned(),
+                Refused::Stopped => "the engine has stopped after a failure".to_owned(),
             })
         })
     }

@@ -67,7 +67,7 @@ def test_tunnels_and_new_keys_begun_by_either_side(topology: Topology, suite: st
     interrupt(program)
 
 
-@pytest.mark.interop("Post-quantum", "rekeyed by both at once", "CHILD_SA and IKE SA", peer=PEER)
+@pytest.mark.interop("Both rekey at once", "ML-KEM-768", "CHILD_SA and IKE SA", peer=PEER)
 def test_both_rekey_at_once_and_agree(topology: Topology) -> None:
     bob = Strongswan6(topology, *SUITES["ML-KEM-768, for CHILD_SAs too"])
     alice, _ = sides(topology)
@@ -84,7 +84,7 @@ def test_both_rekey_at_once_and_agree(topology: Topology) -> None:
     interrupt(program)
 
 
-@pytest.mark.interop("Post-quantum", "our defaults", "{theirs}", peer=PEER)
+@pytest.mark.interop("Our defaults", "{theirs}", "begun by either side", peer=PEER)
 @pytest.mark.parametrize(
     ("theirs", "chosen"),
     [
@@ -113,9 +113,9 @@ def test_the_defaults_find_the_best_that_there_is(
         interrupt(program)
 
 
-@pytest.mark.interop("Post-quantum", "ML-KEM-1024", "in fragments of 576 octets", peer=PEER)
+@pytest.mark.interop("Fragments of 576 octets", "ML-KEM-1024", "both ways", peer=PEER)
 def test_key_exchanges_come_in_fragments(topology: Topology) -> None:
-    bob = Strongswan6(topology, *SUITES["ML-KEM-1024"], fragments=576)
+    bob = Strongswan6(topology, *SUITES["ML-KEM-1024"], fragment_size=576)
     alice, _ = sides(topology)
     configure(alice, bob)
     bob.start()

@@ -89,10 +89,7 @@ impl Engine {
     /// # Errors
     /// `Gone`; else why it is not installed.
     pub fn install(&self, child: ChildSa) -> Result<Result<(), Refused>, Gone> {
-        self.call(move |pump| {
-            let now = pump.clock();
-            pump.table().install(&child, now)
-        })
+        self.call(move |pump| pump.install(&child))
     }
 
     /// # Errors
@@ -104,7 +101,7 @@ impl Engine {
         encapsulation: Encapsulation,
     ) -> Result<Result<(), Unknown>, Gone> {
         self.call(move |pump| {
-            let tunnel = pump.table().named(spi)?;
+            let tunnel = pump.named(spi)?;
             (tunnel.path, tunnel.encapsulation) = (path, encapsulation);
             Ok(())
         })
@@ -127,7 +124,7 @@ impl Engine {
     /// `Gone`; else that it is not here.
     pub fn confirm(&self, spi: u32) -> Result<Result<(), Unknown>, Gone> {
         self.call(move |pump| {
-            pump.table().named(spi)?.proved = true;
+            pump.named(spi)?.proved = true;
             Ok(())
         })
     }
@@ -138,7 +135,7 @@ impl Engine {
     /// `Gone`; else that it is not here.
     pub fn retire(&self, spi: u32) -> Result<Result<(), Unknown>, Gone> {
         self.call(move |pump| {
-            pump.table().named(spi)?.retired = true;
+            pump.named(spi)?.retired = true;
             Ok(())
         })
     }
@@ -146,7 +143,7 @@ impl Engine {
     /// # Errors
     /// `Gone`; else that it is not here.
     pub fn remove(&self, spi: u32) -> Result<Result<(), Unknown>, Gone> {
-        self.call(move |pump| pump.table().remove(spi))
+        self.call(move |pump| pump.remove(spi))
     }
 
     /// # Errors

@@ -6,7 +6,6 @@ use aws_lc_rs::digest::{SHA256, digest};
 use slab::Slab;
 
 use super::tunnel::Tunnel;
-use crate::crypto::WrongKey;
 use crate::sa::child::ChildSa;
 use crate::sa::networks::Networks;
 use crate::sa::selectors::overlap;
@@ -21,6 +20,8 @@ pub enum Refused {
     KeyInUse,
     /// A key of the wrong length.
     WrongKey,
+    /// Packets have stopped after a failure.
+    Stopped,
 }
 
 /// No SA here has this inbound SPI.
@@ -56,9 +57,11 @@ impl Table {
         self.tunnels.is_empty()
     }
 
-    /// All tunnels, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = &Tunnel> {
-        self.tunnels.iter().map(|(_, tunnel)| &**tunnel)
+    /// All tunnels with their indices, in no order.
+    pub fn entries(&self) -> impl Iterator<Item = (usize, &Tunnel)> {
+        self.tunnels
+            .iter()
+            .map(|(index, tunnel)| (index, &**tunnel))
     }
 
     /// Whether there are tunnels that keep a NAT's mapping alive.
@@ -148,9 +151,11 @@ impl Table {
         !self.hosts.is_empty() && self.hosts.contains_key(&pair)
     }
 
+    /// The index of the new tunnel.
+    ///
     /// # Errors
     /// `Refused`; nothing has changed then.
-    pub fn install(&mut self, child: &ChildSa, now: f64) -> Result<(), Refused> {
+    pub fn install(&mut self, child: &ChildSa) -> Result<usize, Refused> {
         if self.by_spi.contains_key(&child.inbound_spi) {
             return Err(Refused::SpiInUse(child.inbound_spi));
         }
@@ -160,8 +165,7 @@ impl Table {
             return Err(Refused::KeyInUse);
         }
         let serial = self.installed;
-        let tunnel =
-            Tunnel::new(child, key_hash, serial, now).map_err(|WrongKey| Refused::WrongKey)?;
+        let tunnel = Tunnel::new(child, key_hash, serial);
         self.installed += 1;
         self.nested += self.nested_with(&tunnel);
         if let Some(hosts) = &tunnel.hosts {
@@ -176,12 +180,14 @@ impl Table {
             self.with_keepalive.insert(serial, index);
         }
         entry.insert(Box::new(tunnel));
-        Ok(())
+        Ok(index)
     }
 
+    /// The index that the tunnel had.
+    ///
     /// # Errors
     /// `Unknown`.
-    pub fn remove(&mut self, spi: u32) -> Result<(), Unknown> {
+    pub fn remove(&mut self, spi: u32) -> Result<usize, Unknown> {
         let index = self.by_spi.remove(&spi).ok_or(Unknown(spi))?;
         let tunnel = self.tunnels.try_remove(index).ok_or(Unknown(spi))?;
         self.outbound_keys.remove(&tunnel.outbound_key_hash);
@@ -196,7 +202,7 @@ impl Table {
             }
         }
         self.nested -= self.nested_with(&tunnel);
-        Ok(())
+        Ok(index)
     }
 
     /// How many of the tunnels here are of another peer and share networks with this one.

@@ -4,3 +4,4 @@ pub mod child;
 pub mod networks;
 pub mod replay;
 pub mod selectors;
+pub mod sequence;
