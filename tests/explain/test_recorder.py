@@ -13,7 +13,7 @@ from hushwire.explain.ladder import ladder
 from hushwire.explain.outcome import NoProposal, PeerSilent, Rekeyed, TunnelUp
 from hushwire.explain.recorder import ATTEMPTS_PER_PEER, STRANGERS, Recorder
 from hushwire.explain.trace import Attempt, Decision, MessageStep
-from hushwire.ike.inputs import Psk
+from hushwire.ike.credentials import Psk
 from hushwire.wire.ike.header import Header
 from hushwire.wire.ike.message import build_plain
 from hushwire.wire.registry import ExchangeType
