@@ -310,3 +310,15 @@ fn reason(error: Errno) -> String {
         .unwrap_or_default()
         .to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::end_of_frame;
+
+    #[test]
+    fn a_frame_that_was_begun_is_sent_to_its_end() {
+        let frames = [&[0, 5, 1, 2, 3][..], &[0, 3, 9], &[0, 4, 7, 7]].concat();
+        let ends: Vec<usize> = (0..=12).map(|at| end_of_frame(&frames, at)).collect();
+        assert_eq!(ends, [0, 5, 5, 5, 5, 5, 8, 8, 8, 12, 12, 12, 12]);
+    }
+}

@@ -206,3 +206,6 @@ impl Arrivals {
         Ok((received, data.unwrap_or_default(), control))
     }
 }
+
+#[cfg(test)]
+mod tests;
