@@ -6,7 +6,7 @@ ROUNDS ?= 100
 SEEDS ?= 100000
 AS_ROOT := $(if $(filter-out 0,$(shell id -u)),sudo)
 
-.PHONY: install demo classroom test interop-table sim ordeal check check-rust fuzz bench bench-quick pin clean
+.PHONY: install demo classroom test interop-table sim ordeal check check-rust fuzz flood bench bench-quick pin clean
 
 install:  ## .venv and the Debian packages that are missing
 	@PYTHON=$(PYTHON) tools/install
@@ -39,6 +39,9 @@ check-rust: install  ## rustfmt and clippy
 
 fuzz: install  ## hostile octets into every parser, SECONDS each run
 	$(BIN)/python tests/fuzz/run.py --seconds $(SECONDS)
+
+flood: install  ## spoofed IKE_SA_INIT, honest clients and traffic at once: what is left of each
+	$(BIN)/python -m bench.flood.run
 
 bench: install  ## the engines, wireguard-go and the bare wire side by side: a table, bench.json
 	$(BIN)/python -m bench.run --json bench.json

@@ -48,7 +48,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (
             "[peer.bob]",
             "[bob]",
-            ":6: unknown table [bob]. There are [interface] and [peer.NAME].",
+            ":6: unknown table [bob]. There are [interface], [peer.NAME] and [limits].",
         ),
         (
             "[peer.bob]",

@@ -14,6 +14,8 @@ from hushwire.config.errors import BadValueError, ConfigError
 from hushwire.config.hosts import transport_hosts
 from hushwire.config.lifetimes import KEYS as LIFETIME_KEYS
 from hushwire.config.lifetimes import lifetimes
+from hushwire.config.limits import KEYS as LIMITS_KEYS
+from hushwire.config.limits import limits
 from hushwire.config.lines import Lines
 from hushwire.config.model import (
     Config,
@@ -36,6 +38,8 @@ from hushwire.wire.tcpencap import TCP_PORT
 FOLDER = Path("/etc/hushwire")
 _DEFAULT_SECONDS = 20.0
 _TOML_PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
+
+_TABLES = ("interface", "peer", "limits")
 
 INTERFACE_KEYS = {
     "name": '"hw0"',
@@ -81,12 +85,13 @@ def load(path: Path) -> Config:
     document, lines = _read(path)
     top = Table(path, lines, (), document, {})
     interface_table, peer_tables = _tables(top)
+    bounds = limits(_limits_table(top))
     interface = _interface(interface_table)
     if not interface.address and any(t.values.get("mode") != "transport" for t in peer_tables):
         raise interface_table.missing("address")  # between hosts it is their real one
     peers = tuple(_peer(table, interface) for table in peer_tables)
     check_peers(peer_tables, peers)
-    return Config(path, interface, peers)
+    return Config(path, interface, peers, bounds)
 
 
 def _read(path: Path) -> tuple[dict[str, object], Lines]:
@@ -132,13 +137,13 @@ def _not_toml(path: Path, text: str, error: ValueError) -> ConfigError:
 def _tables(top: Table) -> tuple[Table, list[Table]]:
     """[interface] and every [peer.NAME], their keys not yet looked at."""
     for key, value in top.values.items():
-        if key in ("interface", "peer"):
+        if key in _TABLES:
             continue
         if not isinstance(value, (dict, list)):
             what = f"{quote(key)} stands above every table"
             raise top.error((key,), what, "Put it below [interface] or [peer.NAME].")
-        cure = "There are [interface] and [peer.NAME]."
-        if near := get_close_matches(key.lower(), ("interface", "peer"), 1):
+        cure = "There are [interface], [peer.NAME] and [limits]."
+        if near := get_close_matches(key.lower(), _TABLES, 1):
             cure = f"Did you mean [{near[0]}{'.NAME' if near[0] == 'peer' else ''}]?"
         raise top.error((key,), f"unknown table {table_name((key,))}", cure)
     interface = top.values.get("interface")
@@ -169,6 +174,14 @@ def _tables(top: Table) -> tuple[Table, list[Table]]:
             for name, value in peers.items()
         ],
     )
+
+
+def _limits_table(top: Table) -> Table:
+    """[limits], empty where it is not there."""
+    values_ = top.values.get("limits", {})
+    if not isinstance(values_, dict):
+        raise top.error(("limits",), "limits must be one table", "Write [limits].")
+    return Table(top.file, top.lines, ("limits",), values_, LIMITS_KEYS)
 
 
 def _interface(table: Table) -> InterfaceConfig:

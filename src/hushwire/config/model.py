@@ -104,12 +104,25 @@ class PeerConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class StrangerLimits:
+    """None is the default of `hushwire.ike.inputs.Limits`, which says what each one means."""
+
+    cookies_from: int | None = None
+    half_open: int | None = None
+    half_open_per_source: int | None = None
+    half_open_timeout: float | None = None
+    init_rate: int | None = None
+    init_rate_per_source: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """One file: one interface and at least one peer."""
 
     path: Path
     interface: InterfaceConfig
     peers: tuple[PeerConfig, ...]
+    limits: StrangerLimits = field(default_factory=StrangerLimits)
 
     @property
     def listens_in_tcp(self) -> bool:

@@ -8,10 +8,11 @@ from collections.abc import Iterable
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from operator import itemgetter
+from typing import Any
 
 from hushwire.config.model import Config, IpAddress, PeerConfig
 from hushwire.crypto.sign import PrivateKey
-from hushwire.ike.inputs import Peer, Psk, RawKeys
+from hushwire.ike.inputs import Limits, Peer, Psk, RawKeys
 from hushwire.sa.selectors import from_network
 from hushwire.system import names
 from hushwire.wire.ip import Flow
@@ -34,6 +35,20 @@ def ike_peer(config: PeerConfig, private_key: PrivateKey | None, address: IpAddr
         mode=config.mode,
         lifetimes=config.lifetimes,
     )
+
+
+def ike_limits(config: Config) -> Limits:
+    """What [limits] says, and the defaults."""
+    said = config.limits
+    every: dict[str, Any] = {
+        "cookies_from": said.cookies_from,
+        "half_open": said.half_open,
+        "half_open_per_source": said.half_open_per_source,
+        "half_open_seconds": said.half_open_timeout,
+        "init_rate": said.init_rate,
+        "init_rate_per_source": said.init_rate_per_source,
+    }
+    return Limits(**{name: value for name, value in every.items() if value is not None})
 
 
 def _credential(config: PeerConfig, private_key: PrivateKey | None) -> Psk | RawKeys:

@@ -27,7 +27,7 @@ from hushwire.daemon.hosts import HostRoutes, with_real_addresses
 from hushwire.daemon.journal import Journal
 from hushwire.daemon.outcomes import Outcomes
 from hushwire.daemon.pathmtu import PathMtus
-from hushwire.daemon.peers import destination, ike_peer, known_endpoints
+from hushwire.daemon.peers import destination, ike_limits, ike_peer, known_endpoints
 from hushwire.daemon.renewal import Renewal
 from hushwire.daemon.sockets import Sockets
 from hushwire.daemon.startup import Startup
@@ -168,6 +168,7 @@ class Service:
             ],
             os.urandom,
             self._loop.time(),
+            limits=ike_limits(config),
         )
         tcp_port = config.interface.tcp_port if config.listens_in_tcp else None
         self._sockets = Sockets(config.interface.underlay, tcp_port)

@@ -113,6 +113,8 @@ class Endpoint:
     def datagram(self, data: bytes, path: Path, now: float) -> list[Effect]:
         """An IKE message from the wire, without the non-ESP marker. Never raises for its octets."""
         turn = self._turn(now)
+        if self._strangers.turned_away(data, path, turn):
+            return turn.effects
         try:
             _check_size(data)
             message = Message.parse(data)

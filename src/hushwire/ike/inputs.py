@@ -109,18 +109,28 @@ TCP_AFTER_TRIES = 3
 class Limits:
     """How much strangers may cost (RFC 7296 §2.6, RFC 8019 §4). Times in seconds.
 
+    From `cookies_from` half-open IKE SAs on, and beyond `unpaid_rate` IKE_SA_INIT a second,
+    strangers need a cookie. With one they may begin `init_rate` a second, and
+    `init_rate_per_source` from one IPv4 address or IPv6 /64.
     `useless_seconds`: how long the peer has to close an IKE SA that is a duplicate or has no
     CHILD_SA, before we do. `drain_seconds`: how long a CHILD_SA that is deleted still receives what
     is on its way. `replaced_seconds`: how long the peer has to delete an SA that it has rekeyed,
     before we do; so long an IKE SA has to repeat its last response. `again_seconds`: more or less,
     until the next attempt after TEMPORARY_FAILURE; `temporary_seconds`: when it has gone on so
     long, the two hosts will not agree any more (§2.25). `refused_seconds`: until the next attempt
-    after a refusal. `children`: CHILD_SAs on one IKE SA, old ones included.
+    after a refusal. `followup_seconds`: how long an IKE_FOLLOWUP_KE is waited for (RFC 9370
+    §2.2.4). `children`: CHILD_SAs on one IKE SA, old ones included.
+    `message_octets`: of one message in fragments, opened; `unproved_octets`: of all fragments whose
+    senders have not proved anything (RFC 7383 §5).
     """
 
     cookies_from: int = 32
     half_open: int = 1000
+    half_open_per_source: int = 32
     half_open_seconds: float = 35.0
+    unpaid_rate: float = 20.0
+    init_rate: float = 500.0
+    init_rate_per_source: float = 20.0
     close_seconds: float = 2.0
     useless_seconds: float = 5.0
     drain_seconds: float = 5.0
@@ -128,7 +138,10 @@ class Limits:
     again_seconds: float = 2.0
     temporary_seconds: float = 180.0
     refused_seconds: float = 60.0
+    followup_seconds: float = 20.0
     children: int = 32
+    message_octets: int = 65536
+    unproved_octets: int = 4 * 1024 * 1024
 
 
 class IkeDrop(StrEnum):
@@ -140,8 +153,14 @@ class IkeDrop(StrEnum):
     BAD_ICV = "bad_icv"
     OUTSIDE_WINDOW = "outside_window"
     UNEXPECTED = "unexpected"
+    FRAGMENT_REPEATED = "fragment_repeated"
+    TOO_MANY_FRAGMENTS = "too_many_fragments"
     COOKIE_REQUIRED = "cookie_required"
     TOO_MANY_HALF_OPEN = "too_many_half_open"
+    TOO_MANY_OF_SOURCE = "too_many_half_open_of_source"
+    TOO_FAST = "too_fast"
+    TOO_FAST_OF_SOURCE = "too_fast_of_source"
+    GAVE_WAY = "gave_way"
     REFUSED = "refused"
 
 

@@ -9,21 +9,11 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
+from hushwire.ike.awaited import Awaited
 from hushwire.ike.inputs import Limits, Turn
 from hushwire.ike.jobs import Job
 from hushwire.ike.link import Link
-from hushwire.ike.states import (
-    AuthSent,
-    Closed,
-    Closing,
-    Established,
-    HalfOpen,
-    Replaced,
-    Role,
-    Secrets,
-    State,
-    peer_name,
-)
+from hushwire.ike.states import Closed, InitSent, Role, Secrets, State, peer_name
 
 
 class Siblings(Protocol):
@@ -39,6 +29,10 @@ class Siblings(Protocol):
 
     def free_esp_spi(self) -> int: ...
 
+    def unproved_octets(self) -> int: ...
+
+    def has_changed(self, session: Session) -> None: ...
+
 
 class Session:
     """One IKE SA, from its first message to the last retransmission that it must answer.
@@ -51,7 +45,7 @@ class Session:
         self.sessions = sessions
         self.created_at = now
         self.heard_at = now
-        self.state: State = Closed(now)
+        self._state: State = Closed(now)
         self.initial_contact = False
         self.redundant = False  # another IKE SA with this peer stands: the end of this one is none
         self.unconfirmed = 0  # answers to come until the peer has followed to a new connection
@@ -64,11 +58,22 @@ class Session:
         self.wants_child = False
         self.unwanted: list[int] = []  # inbound SPIs of CHILD_SAs that the peer has, and we do not
 
+        self.awaited: Awaited | None = None  # what the peer has begun, and not finished yet
+
         self.up_since = math.inf  # since when the peer is authenticated
         self.heir = False  # it came about by rekeying
         # Both sides rekey it at once: what the peer has made, until it is known which goes on.
         self.rival: Session | None = None
         self.predecessor: Session | None = None  # the same, seen from the new one
+
+    @property
+    def state(self) -> State:
+        return self._state
+
+    @state.setter
+    def state(self, state: State) -> None:
+        self._state = state
+        self.sessions.has_changed(self)
 
     @property
     def role(self) -> Role:
@@ -94,9 +99,7 @@ class Session:
     def secrets(self) -> Secrets | None:
         """The keys of the IKE SA, while it has any."""
         state = self.state
-        if isinstance(state, AuthSent | HalfOpen | Established | Replaced | Closing):
-            return state.secrets
-        return None
+        return None if isinstance(state, InitSent | Closed) else state.secrets
 
     def try_again(self, turn: Turn) -> bool:
         """After TEMPORARY_FAILURE, a little later; False when that has gone on for too long."""

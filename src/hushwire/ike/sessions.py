@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hushwire.crypto.exchange import Rng
+from hushwire.ike.crowd import Crowd
 from hushwire.ike.inputs import RELIABLE, Limits, Patience
 from hushwire.ike.jobs import MakeChild
 from hushwire.ike.link import Link
 from hushwire.ike.session import Session
 from hushwire.ike.states import AuthSent, Closed, Established, HalfOpen, Role
+from hushwire.ike.tasks.rekey import NewIke
 from hushwire.sa.association import FIRST_FREE_SPI, Address, Carrier, ChildSa, Path
 
 
@@ -24,6 +26,7 @@ class Sessions:
         self.limits = limits
         self._by_spi: dict[bytes, Session] = {}
         self.half_open: dict[tuple[bytes, Address], Session] = {}
+        self.crowd = Crowd()
 
     def __iter__(self) -> Iterator[Session]:
         """In the order in which they began. Sessions may come and go meanwhile."""
@@ -63,6 +66,7 @@ class Sessions:
         """A rekeyed IKE SA, where the old one was; message IDs begin at 0 again (§2.18)."""
         path = old.link.path
         link = Link(role, own_spi, path, self._patience_for(path), opener=old.link.opener)
+        link.datagram_octets = old.link.datagram_octets
         return self._add(link, now)
 
     def _add(self, link: Link, now: float) -> Session:
@@ -73,9 +77,14 @@ class Sessions:
     def _patience_for(self, path: Path) -> Patience:
         return RELIABLE if path.carrier is Carrier.TCP else self._patience
 
-    def waiting(self) -> list[Session]:
-        """Those whose initiator has not proved anything yet."""
-        return [s for s in self.half_open.values() if isinstance(s.state, HalfOpen)]
+    def has_changed(self, session: Session) -> None:
+        """It is in another state."""
+        if not isinstance(session.state, HalfOpen):
+            self.crowd.leave(session)
+
+    def unproved_octets(self) -> int:
+        """Of fragments that are kept for those who have not proved anything."""
+        return sum(session.link.gathered_octets for session in self.crowd.all())
 
     def forget_closed(self, now: float) -> None:
         """Drop those that have nothing more to repeat."""
@@ -111,6 +120,9 @@ class Sessions:
 def _inbound_spis(session: Session) -> list[int]:
     state, job = session.state, session.doing
     spis = [job.kept.inbound_spi] if isinstance(job, MakeChild) else []
+    awaited = session.awaited
+    if awaited is not None and not isinstance(awaited.agreed.terms, NewIke):
+        spis.append(awaited.agreed.terms.inbound_spi)
     if isinstance(state, AuthSent):
         spis.append(state.inbound_spi)
     if isinstance(state, Established):
