@@ -41,7 +41,7 @@ check: install check-rust  ## lint, types, import contract
 check-rust: install  ## rustfmt and clippy
 	tools/check-rust
 
-fuzz: install  ## hostile octets into every parser, SECONDS each run
+fuzz: install  ## hostile octets into every parser, and inside SK with the true keys: SECONDS in all
 	$(BIN)/python tests/fuzz/run.py --seconds $(SECONDS)
 
 flood: install  ## spoofed IKE_SA_INIT, honest clients and traffic at once: what is left of each
