@@ -104,18 +104,10 @@ class Strongswan:
         world, topology = self.topology.world, self.topology
         for folder in ("private", "pubkey"):
             world.path(HERE / "swanctl" / folder).mkdir(parents=True)
-<<<<<<< HEAD
-        libraries = f"lowerdir={ROOT}/usr/lib:/usr/lib"
-        topology.run(None, ["mount", "-t", "overlay", "overlay", "-o", libraries, "/usr/lib"])
+        self._mount()
         settings = _CHARON.replace("IKE_LOG", self.ike_log)
         settings = settings.replace("FRAGMENT_SIZE", str(self.fragment_size))
         world.path(HERE / "strongswan.conf").write_text(settings)
-=======
-        self._mount()
-        world.path(HERE / "strongswan.conf").write_text(
-            _CHARON.replace("FRAGMENT_SIZE", str(self.fragment_size))
-        )
->>>>>>> main
         self._write_keys()
         world.path(HERE / "swanctl" / "swanctl.conf").write_text(
             _CONNECTION.format(
