@@ -34,6 +34,7 @@ class Outcomes:
         )
         if isinstance(event, PeerSilent):
             event = replace(event, tcp=self._attempts.tcp_failure(event.peer))
+        self._endpoint.trace.told(event)
         self._journal.event(event)
         if event.peer not in self._peers:
             return
