@@ -10,7 +10,12 @@ mod tcx;
 
 use pyo3::prelude::*;
 
-/// What Python sees; without the feature `classroom` only the engine. Every class is documented in `src/hushwire/_core.pyi`.
+const _: () = assert!(
+    hushwire_core::crypto::ENCRYPTS,
+    "hushwire._core must encrypt: the feature null-cipher is for the benchmarks' library alone"
+);
+
+/// What Python sees; without the feature `classroom` the engine alone. Every class is documented in `src/hushwire/_core.pyi`.
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<engine::PyEngine>()?;
