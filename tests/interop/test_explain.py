@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +31,14 @@ def assert_says(text: str, *parts: str) -> None:
     flat = " ".join(text.split())
     for part in parts:
         assert " ".join(part.split()) in flat, text
+
+
+def assert_readme_shows(text: str) -> None:
+    """The story of a mistyped cipher, as the program tells it."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    shown = re.search(r"```\n(No IKE proposal in common\..*?)```", readme, re.DOTALL)
+    assert shown is not None
+    assert text.endswith(shown[1])
 
 
 @dataclass(frozen=True)
@@ -112,6 +122,8 @@ def test_when_we_begin(topology: Topology, mistake: str) -> None:
     text = explained(alice, TUNNEL)
     assert f"{TUNNEL} does not run: it ended at" in text
     assert_says(text, "IKE_SA_INIT request 0", *wrong.we_begin)
+    if mistake == "cipher of IKE":
+        assert_readme_shows(text.replace(str(alice.file), f"/etc/hushwire/{TUNNEL}.toml"))
     (attempt,) = json.loads(explained(alice, TUNNEL, "--json"))
     assert attempt["outcome"]["event"] == wrong.outcome
     assert attempt["role"] == "initiator"

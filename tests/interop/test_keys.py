@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from hushwire.lab.eve import Recorder
-from hushwire.lab.topology import BOB, TUNNEL, Topology
+from hushwire.lab.topology import ALICE, BOB, TUNNEL, Topology
 from hushwire.lab.world import FILES
+from tests.cli.command import hushwire
 from tests.interop.strongswan import ROOT, Strongswan
 from tests.interop.test_strongswan import agreed, asked, configure
 from tests.interop.tshark import read
@@ -146,7 +147,24 @@ def test_tshark_reads_ike_auth_and_esp_with_what_keys_wrote(
     assert all(p["isakmp.spi"] for p in created)  # the SPIs in their SA payloads
     types = [p["icmp.type"] for p in packets if p["esp.spi"]]
     assert types.count(["8"]) == types.count(["0"]) == 6
+    assert_explains(eve.file, inside)
     assert sum("cacacaca" in "".join(p["data.data"]) for p in packets) == 6
+
+
+def assert_explains(capture: Path, folder: Path) -> None:
+    """What `hushwire explain FILE.pcap` makes of the same capture, without keys and with them."""
+    without = hushwire("explain", str(capture)).stdout
+    assert f"{BOB.underlay} chose aes" in without
+    assert "messages are sealed" in without
+    assert f"{BOB.underlay} is behind a NAT, seen from here, or asks for UDP" in without
+    assert "bob.example" not in without
+    told = hushwire("explain", str(capture), "--keys", str(folder)).stdout
+    assert "IDi alice.example, IDr bob.example" in " ".join(told.replace("│", " ").split())
+    assert f"{BOB.underlay} is bob.example, with a proof (AUTH)." in told
+    assert "do not open" not in told.replace("0 do not open", "")
+    for source, target in ((ALICE, BOB), (BOB, ALICE)):
+        assert f"3 x ICMP {source.tunnel.ip} > {target.tunnel.ip}" in told
+    assert "sent IKE_SA_INIT" not in told  # nothing was lost
 
 
 def test_what_wireshark_cannot_read_is_said_and_others_may_not_look(topology: Topology) -> None:

@@ -9,6 +9,7 @@ from textwrap import wrap
 from typing import Any
 
 from hushwire.explain import outcome as o
+from hushwire.explain.certificates import CertificateRefused
 from hushwire.explain.proposals import Comparison, alternatives, nearest
 from hushwire.explain.ranges import in_common
 from hushwire.explain.reach import reach
@@ -214,10 +215,21 @@ def _told(event: o.Event) -> list[str]:
     return tell(event).removeprefix(f"{event.peer}: ").splitlines()
 
 
-_CREDENTIAL = {"shared secret": "psk_file", "public key": "public_key"}
+@_why.register
+def _(event: CertificateRefused, attempt: Attempt, _place: Place) -> Iterator[str]:
+    yield from _told(event)
+    yield from _what_was_said(attempt)
+
+
+_CREDENTIAL = {
+    "shared secret": "psk_file",
+    "public key": "public_key",
+    "certificate": "cert_file and ca_file",
+}
 _SECRET = {
     "shared secret": "secrets { ike-1 { secret = … } }",
     "public key": "pubkeys = …",
+    "certificate": "certs = …, cacerts = …",
 }
 
 
