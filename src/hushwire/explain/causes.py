@@ -199,10 +199,15 @@ def _(event: o.UnknownPeer, attempt: Attempt, _place: Place) -> Iterator[str]:
     yield from _what_was_said(attempt)
 
 
-_CREDENTIAL = {"shared secret": "psk_file", "public key": "public_key"}
+_CREDENTIAL = {
+    "shared secret": "psk_file",
+    "public key": "public_key",
+    "certificate": "cert_file, and at the other end ca_file",
+}
 _SECRET = {
     "shared secret": "secrets { ike-1 { secret = … } }",
     "public key": "pubkeys = …",
+    "certificate": "our authority in swanctl/x509ca",
 }
 
 
