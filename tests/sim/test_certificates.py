@@ -175,6 +175,7 @@ def assert_refused(host: Host, flaw: Flaw, name: str, identity: str) -> Certific
     if refused.certificate is not None:
         assert f"serial {refused.certificate.serial}" in said
         assert refused.certificate.not_after in said
+        assert ("certifies" in said) == (flaw is Flaw.WRONG_NAME)
     return refused
 
 
