@@ -188,7 +188,9 @@ class Turn:
         self.effects.append(RetireSa(inbound_spi))
 
     def update_sa(self, sa: ChildSa) -> None:
-        self.effects.append(UpdateSa(sa.inbound_spi, sa.path, sa.encapsulation))
+        self.effects.append(
+            UpdateSa(sa.inbound_spi, sa.path, sa.encapsulation, sa.keepalive, sa.follow)
+        )
 
     def try_tcp(self, peer: str) -> None:
         self.effects.append(TryTcp(peer))

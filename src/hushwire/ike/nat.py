@@ -24,6 +24,11 @@ class NatView:
     def found(self) -> bool:
         return self.we_are_behind or self.peer_is_behind
 
+    @property
+    def peer_alone_is_behind(self) -> bool:
+        """§2.23: then we go where its packets come from; behind a NAT too, nobody should."""
+        return self.peer_is_behind and not self.we_are_behind
+
     def describe(self) -> str:
         if self.we_are_behind and self.peer_is_behind:
             return "both sides are behind a NAT"

@@ -6,6 +6,7 @@ mod handle;
 mod interface;
 mod inward;
 mod keepalive;
+mod origins;
 mod outbox;
 mod outward;
 mod own_header;

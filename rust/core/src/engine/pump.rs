@@ -58,6 +58,7 @@ pub struct Pump {
     pub(super) next_acquire: f64,
     pub(super) frame: Vec<u8>, // for a packet that is sealed for a stream, or made whole
     pub(super) next_keepalive: f64,
+    pub(super) next_unknown: f64,
     pub(super) ports: [u16; 2],
     waker: Arc<Waker>,
     jobs: Receiver<Job>,
@@ -114,6 +115,7 @@ impl Pump {
             next_acquire: 0.0,
             frame: Vec::new(),
             next_keepalive: 0.0,
+            next_unknown: 0.0,
             ports: udp.map(|socket| socket.map_or(0, local_port)),
             waker,
             jobs,

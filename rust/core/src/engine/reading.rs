@@ -3,6 +3,7 @@
 use std::io;
 
 use super::events::Event;
+use super::origins::bare_path;
 use super::own_header::ipv6_front;
 use super::pump::{BATCH, Pump};
 use crate::esp::drops::Cause;
@@ -59,7 +60,8 @@ impl Pump {
                     octets: &headers,
                     protocol_at,
                 };
-                let _ = self.inward(packet, own.traffic_class(), Some(own));
+                let outcome = self.inward(packet, own.traffic_class(), Some(own));
+                self.came_by(outcome, packet, bare_path(&headers));
                 continue;
             }
             // A raw IPv4 socket hands over the IP header too (raw(7)), a raw IPv6 one does not.
@@ -73,7 +75,8 @@ impl Pump {
                     octets,
                     protocol_at: 9,
                 };
-                let _ = self.inward(esp, own.traffic_class(), Some(own));
+                let outcome = self.inward(esp, own.traffic_class(), Some(own));
+                self.came_by(outcome, esp, bare_path(octets));
             }
         }
         Ok(())
@@ -103,7 +106,8 @@ impl Pump {
     fn datagram(&mut self, data: &mut [u8], path: Path, traffic_class: u8) {
         match natt::classify(data) {
             Some(Kind::Esp) => {
-                let _ = self.inward(data, traffic_class, None);
+                let outcome = self.inward(data, traffic_class, None);
+                self.came_by(outcome, data, path);
             }
             Some(Kind::Ike) => self.ike(data, path),
             Some(Kind::Keepalive) => self.drops.count(Cause::Keepalive),
