@@ -148,7 +148,7 @@ class Attempts:
     ) -> None:
         self._journal.say(f"{peer.name}: {peer.endpoint} cannot be reached now: {error}")
         self._startup.failed(peer.name, Cause.NOT_REACHED)
-        if again:
+        if again and self._endpoint.connected(peer.name):
             return  # the tunnel is there, and asks again
         if self._once:
             cure = "Is the network up, and the endpoint right?"

@@ -12,9 +12,10 @@ import math
 from collections.abc import Iterable
 
 from hushwire.crypto.exchange import Rng
-from hushwire.ike import closing, exchanges, life, opening
+from hushwire.ike import closing, exchanges, life, opening, roaming
 from hushwire.ike.effects import Effect, SetTimer
 from hushwire.ike.inputs import IkeDrop, Incoming, Limits, Patience, Peer, Turn
+from hushwire.ike.mobility import IpAddress, Surroundings
 from hushwire.ike.rivals import Rivals
 from hushwire.ike.sessions import Sessions, SessionView, view
 from hushwire.ike.states import Closed, Established, Role
@@ -143,6 +144,24 @@ class Endpoint:
         session = self._sessions.of_child(inbound_spi)
         if session is not None:
             life.moved(session, path, turn)
+        return self._done(turn)
+
+    def remotes(self) -> set[IpAddress]:
+        """Where the peers are or may be: the addresses that `settle` wants sources for."""
+        found: set[IpAddress] = set()
+        for session in self._sessions:
+            if not isinstance(session.state, Closed):
+                found.add(session.link.path.remote.ip)
+                if session.mobility is not None:
+                    found |= session.mobility.peer_addresses
+        return found
+
+    def settle(self, surroundings: Surroundings, now: float) -> list[Effect]:
+        """This host's network has changed, or may have; this is what it is now."""
+        turn = self._turn(now)
+        self._sessions.surroundings = surroundings
+        for session in self._sessions:
+            roaming.look(session, turn)
         return self._done(turn)
 
     def timer(self, now: float) -> list[Effect]:

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 from hushwire.crypto.errors import BadIcvError
 from hushwire.explain.outcome import ClosedByPeer, PeerMisbehaved
-from hushwire.ike import closing, inheritance, life, opening, renewal
+from hushwire.ike import closing, inheritance, life, opening, renewal, roaming
 from hushwire.ike.children import Children, Stage
 from hushwire.ike.failure import exchange_name
 from hushwire.ike.inputs import IkeDrop, Incoming, Peer, Turn
-from hushwire.ike.jobs import DeleteChildren, Job, Liveness, MakeChild, RekeyIke
+from hushwire.ike.jobs import DeleteChildren, Inform, Job, Liveness, MakeChild, RekeyIke
 from hushwire.ike.link import Request
 from hushwire.ike.session import Session
 from hushwire.ike.states import (
@@ -52,7 +52,8 @@ def protected(session: Session, incoming: Incoming, peers: Sequence[Peer], turn:
         return
     try:
         payloads = secrets.protection.open_payloads(sealed)
-        life.moved(session, incoming.path, turn)
+        if session.mobility is None:  # RFC 4555 §3.8: else only by UPDATE_SA_ADDRESSES
+            life.moved(session, incoming.path, turn)
         check_inner(header, payloads)
         if header.response:
             _response(session, incoming, payloads, turn)
@@ -79,6 +80,7 @@ def _response(
         turn.drop(IkeDrop.UNEXPECTED)
     elif isinstance(state, Established) and job is not None:
         window.answered()
+        roaming.heard(session, incoming)
         session.doing = None
         state.children.begun(turn)
         _answered(session, state, job, payloads, turn)
@@ -112,6 +114,8 @@ def _answered(
             inheritance.response(session, state, job, payloads, turn)
         case DeleteChildren():
             life.deleted_children(session, state, job, turn)
+        case Inform():
+            roaming.answered(session, state, job, payloads, turn)
         case Liveness():
             pass  # the answer says all by coming (§2.4)
 
@@ -158,7 +162,8 @@ def _answer_informational(session: Session, request: Request, turn: Turn) -> Non
     if isinstance(state, Established) and not ended:
         until = turn.now + session.limits.drain_seconds
         deleted = _delete_children(state.children, told.children, until, turn)
-    session.link.respond(request, informational.delete_children(deleted), turn)
+    said = informational.delete_children(deleted) + roaming.answer(session, request, turn)
+    session.link.respond(request, said, turn)
     if isinstance(state, Established) and ended:
         _ended_by_peer(session, state, told, turn)
     elif isinstance(state, Established) and deleted:

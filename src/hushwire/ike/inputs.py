@@ -51,7 +51,8 @@ class Peer:
 
     `local_id` None is the address that the IKE SA has on this side. `remote_id` None accepts any
     identity that proves the secret. `address` None means that it is
-    not known beforehand. Proposals are in order of preference. `liveness` is in seconds.
+    not known beforehand. Proposals are in order of preference. `liveness` is in seconds. `mobike`:
+    either side may move to other addresses (RFC 4555).
     """
 
     name: str
@@ -68,6 +69,7 @@ class Peer:
     replay_window: int = 1024
     mode: Mode = Mode.TUNNEL
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
+    mobike: bool = True
 
     def own_id(self, path: Path) -> Identity:
         """What we say that we are, on this path."""

@@ -8,6 +8,7 @@ from hushwire.ike.children import Child
 from hushwire.ike.keys import Seed
 from hushwire.ike.proofs import VerifiedPeer
 from hushwire.ike.tasks import create, rekey
+from hushwire.sa.association import Path
 from hushwire.wire.registry import ExchangeType
 
 
@@ -16,6 +17,20 @@ class Liveness:
     """An empty INFORMATIONAL (§2.4)."""
 
     exchange = ExchangeType.INFORMATIONAL
+
+
+@dataclass(slots=True, eq=False)
+class Inform:
+    """INFORMATIONAL of MOBIKE, first sent on `path`; without a cookie that is b"" (RFC 4555 §3).
+
+    `update`: it has UPDATE_SA_ADDRESSES.
+    """
+
+    exchange = ExchangeType.INFORMATIONAL
+
+    path: Path
+    update: bool = False
+    cookie: bytes = b""
 
 
 @dataclass(slots=True, eq=False)
@@ -53,4 +68,4 @@ class RekeyIke:
     repeated: bool = field(default=False)
 
 
-Job = Liveness | DeleteChildren | MakeChild | RekeyIke
+Job = Liveness | Inform | DeleteChildren | MakeChild | RekeyIke

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from hushwire.explain.outcome import ClosedByUs, Reconnected
-from hushwire.ike import closing, connections, inheritance, renewal
+from hushwire.ike import closing, connections, inheritance, renewal, roaming
 from hushwire.ike.children import Stage
 from hushwire.ike.failure import silence
 from hushwire.ike.inputs import TCP_AFTER_TRIES, Turn
@@ -106,7 +106,9 @@ def work(session: Session, turn: Turn) -> None:
     if not isinstance(state, Established) or session.predecessor is not None:
         return
     children, may_make = state.children, turn.now >= session.retry_at
-    if children.deleting(turn.now) or session.unwanted:
+    if roaming.wants(session):
+        roaming.inform(session, state, turn)
+    elif children.deleting(turn.now) or session.unwanted:
         _delete_children(session, state, turn)
     elif may_make and session.rekey_at <= turn.now:
         inheritance.begin(session, state, turn)
@@ -118,7 +120,10 @@ def work(session: Session, turn: Turn) -> None:
         session.reauth_at = turn.now + session.limits.refused_seconds
         turn.reauthenticate(session.peer_name)
     elif turn.now >= session.heard_at + state.verified.peer.liveness:
-        _ask_whether_it_lives(session, state, turn)  # nothing heard for a while
+        if roaming.check(session, state):  # nothing heard for a while
+            roaming.inform(session, state, turn)
+        else:
+            _ask_whether_it_lives(session, state, turn)
 
 
 def used(session: Session, spi: int, octets: int, packets: int, turn: Turn) -> None:
@@ -174,6 +179,7 @@ def _retransmit(session: Session, turn: Turn) -> None:
     tries, seconds = window.sent, window.waited(turn.now)
     data = window.again(turn.now)
     if data is not None:
+        roaming.search(session)
         turn.send(data, session.link.path)
         if tries == TCP_AFTER_TRIES and connections.may_try_tcp(session.link, session.state):
             turn.try_tcp(session.peer_name)

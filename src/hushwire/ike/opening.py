@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hushwire.explain.outcome import Authenticated, PeerAnswered, TunnelUp
-from hushwire.ike import closing
+from hushwire.ike import closing, roaming
 from hushwire.ike.children import Children
 from hushwire.ike.failure import NegotiationFailedError
 from hushwire.ike.inputs import IkeDrop, Incoming, Peer, Turn
@@ -14,7 +14,7 @@ from hushwire.ike.proofs import VerifiedPeer
 from hushwire.ike.renewal import jittered, new_child
 from hushwire.ike.session import Session
 from hushwire.ike.states import AuthSent, Established, HalfOpen, InitOffer, InitSent, Role, Secrets
-from hushwire.ike.tasks import auth, child, init
+from hushwire.ike.tasks import auth, child, init, mobike
 from hushwire.ike.window import Arrival
 from hushwire.sa.association import ChildSa, Encapsulation
 from hushwire.wire.errors import WireError
@@ -80,7 +80,9 @@ def _send_auth(session: Session, peer: Peer, secrets: Secrets, turn: Turn) -> No
     in_tcp = secrets.encapsulation is Encapsulation.TCP
     nat = "" if in_tcp else secrets.nat.describe()
     turn.report(PeerAnswered(peer.name, str(address), secrets.suite.name, nat))
-    if secrets.encapsulation is Encapsulation.UDP:
+    mobile = secrets.nat.supported and mobike.offered(peer, session.link.path)
+    if mobile or secrets.encapsulation is Encapsulation.UDP:
+        # RFC 4555 §3.3: so that no port has to change when a NAT is found later.
         session.link.float_to_natt_port()
     spi = session.new_spi()
     try:
@@ -91,6 +93,7 @@ def _send_auth(session: Session, peer: Peer, secrets: Secrets, turn: Turn) -> No
         closing.fail(session, failed.outcome, turn)
         return
     session.state = AuthSent(peer, secrets, spi)
+    payloads += _addresses(session, peer) if mobile else ()
     session.link.request(secrets, ExchangeType.IKE_AUTH, payloads, turn)
 
 
@@ -114,6 +117,7 @@ def auth_response(
         closing.delete_ike_sa(session, state.secrets, state.peer.name, turn)
         return
     _establish(session, state.secrets, verified, result, turn)
+    roaming.begin(session, payloads)
     if state.close_by is not None:
         closing.close(session, turn)
 
@@ -134,9 +138,15 @@ def answer_auth(session: Session, request: Request, peers: Sequence[Peer], turn:
     made = result.child if isinstance(result.child, ChildSa) else None
     # The inbound SA is installed before the message that lets the peer use it is sent.
     _establish(session, secrets, verified, made, turn)
-    session.link.respond(request, result.response, turn)
+    roaming.begin(session, request.payloads)
+    more = _addresses(session, verified.peer) if session.mobility else ()
+    session.link.respond(request, result.response + more, turn)
     if isinstance(result.child, NegotiationFailedError) and result.child.outcome:
         turn.report(result.child.outcome)
+
+
+def _addresses(session: Session, peer: Peer) -> tuple[Payload, ...]:
+    return mobike.greeting(peer, session.link.path, session.sessions.surroundings.own)
 
 
 def _establish(

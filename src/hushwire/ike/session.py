@@ -12,6 +12,7 @@ from typing import Protocol
 from hushwire.ike.inputs import Limits, Turn
 from hushwire.ike.jobs import Job
 from hushwire.ike.link import Link
+from hushwire.ike.mobility import IpAddress, Mobility, Surroundings
 from hushwire.ike.states import (
     AuthSent,
     Closed,
@@ -30,6 +31,7 @@ class Siblings(Protocol):
     """What an IKE SA asks of all that this host has; `sessions.Sessions` answers."""
 
     limits: Limits
+    surroundings: Surroundings
 
     def another(self, session: Session) -> Session | None: ...
 
@@ -63,6 +65,9 @@ class Session:
         self.failing_since: float | None = None  # the first of several TEMPORARY_FAILUREs
         self.wants_child = False
         self.unwanted: list[int] = []  # inbound SPIs of CHILD_SAs that the peer has, and we do not
+
+        self.mobility: Mobility | None = None  # both hosts speak MOBIKE
+        self.source: IpAddress | None = None  # what the kernel would send from, when last asked
 
         self.up_since = math.inf  # since when the peer is authenticated
         self.heir = False  # it came about by rekeying

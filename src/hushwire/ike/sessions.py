@@ -10,6 +10,7 @@ from hushwire.crypto.exchange import Rng
 from hushwire.ike.inputs import RELIABLE, Limits, Patience
 from hushwire.ike.jobs import MakeChild
 from hushwire.ike.link import Link
+from hushwire.ike.mobility import Surroundings
 from hushwire.ike.session import Session
 from hushwire.ike.states import AuthSent, Closed, Established, HalfOpen, Role
 from hushwire.sa.association import FIRST_FREE_SPI, Address, Carrier, ChildSa, Path
@@ -22,6 +23,7 @@ class Sessions:
         self._rng = rng
         self._patience = patience
         self.limits = limits
+        self.surroundings = Surroundings()
         self._by_spi: dict[bytes, Session] = {}
         self.half_open: dict[tuple[bytes, Address], Session] = {}
 
