@@ -156,7 +156,8 @@ class Network:
         if reach is not None:
             remotes &= set(reach)
         ways = {remote: source[remote.version] for remote in remotes if remote.version in source}
-        around = Surroundings(tuple(own), ways)  # type: ignore[arg-type]
+        here = frozenset(address.packed for address in own)  # type: ignore[attr-defined]
+        around = Surroundings(tuple(own), ways, here)  # type: ignore[arg-type]
         self._carry_out(host, host.endpoint.settle(around, self.now))
 
     def rekey(self, host: Host, *, ike: bool = False) -> None:

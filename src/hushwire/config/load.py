@@ -63,6 +63,7 @@ PEER_KEYS = {
     "dpd": '"20s"',
     "keepalive": '"20s"',
     "copy_dscp": "true",
+    "mobike": "false",
     "tcp_port": "4500",
     **LIFETIME_KEYS,
 }
@@ -237,6 +238,7 @@ def _peer(table: Table, interface: InterfaceConfig) -> PeerConfig:
         dpd=table.parse("dpd", values.duration) or _DEFAULT_SECONDS,
         keepalive=table.parse("keepalive", values.duration) or _DEFAULT_SECONDS,
         copy_dscp=table.switch("copy_dscp", False),
+        mobike=table.switch("mobike", True),
         tcp_port=table.port("tcp_port", TCP_PORT),
         lifetimes=lifetimes(table),
     )

@@ -100,6 +100,7 @@ class PeerConfig:
     keepalive: float
     tcp_port: int
     copy_dscp: bool = False
+    mobike: bool = True
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
 
 

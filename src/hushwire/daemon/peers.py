@@ -33,6 +33,7 @@ def ike_peer(config: PeerConfig, private_key: PrivateKey | None, address: IpAddr
         liveness=config.dpd,
         mode=config.mode,
         lifetimes=config.lifetimes,
+        mobike=config.mobike,
     )
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from hushwire.crypto.exchange import Rng
 from hushwire.ike import closing, exchanges, life, opening, roaming
 from hushwire.ike.effects import Effect, SetTimer
+from hushwire.ike.hints import Hints, is_hint
 from hushwire.ike.inputs import IkeDrop, Incoming, Limits, Patience, Peer, Turn
 from hushwire.ike.mobility import IpAddress, Surroundings
 from hushwire.ike.rivals import Rivals
@@ -53,6 +54,7 @@ class Endpoint:
         self._sessions = Sessions(rng, patience or Patience(), limits or Limits())
         self._strangers = Strangers(self._sessions, self._peers, rng, now)
         self._rivals = Rivals(self._sessions)
+        self._hints = Hints(self._sessions)
         self.drops: dict[IkeDrop, int] = dict.fromkeys(IkeDrop, 0)
         self._ending = False
 
@@ -114,6 +116,9 @@ class Endpoint:
         try:
             _check_size(data)
             message = Message.parse(data)
+            if is_hint(message):
+                self._hints.take(message, path, turn)
+                return self._done(turn)
             check_outer(message)
         except UnsupportedVersionError:
             refuse_version(data, path, turn)
@@ -179,6 +184,12 @@ class Endpoint:
         if session is not None:
             session.heard(at)
 
+    def unknown_spi(self, spi: int, path: Path, now: float) -> list[Effect]:
+        """The engine has got ESP by an SPI that no SA has."""
+        turn = self._turn(now)
+        self._hints.unknown_esp(spi, path, turn)
+        return self._done(turn)
+
     def used(self, inbound_spi: int, octets: int, packets: int, now: float) -> list[Effect]:
         """So much has gone through this CHILD_SA, in the direction that has carried more."""
         turn = self._turn(now)
@@ -222,8 +233,9 @@ class Endpoint:
         own_spi = header.responder_spi if header.initiator else header.initiator_spi
         session = self._sessions.get(own_spi)
         if session is None or header.initiator == (session.role is Role.INITIATOR):
-            # §2.21.4 allows an answer to an unknown SPI; silence gives a stranger nothing.
             turn.drop(IkeDrop.UNKNOWN_SPI)
+            if session is None and not header.response:
+                self._hints.unknown_ike_sa(header, len(incoming.data), incoming.path, turn)
             return
         before = session.state
         if header.exchange == ExchangeType.IKE_SA_INIT:

@@ -66,6 +66,7 @@ def protected(session: Session, incoming: Incoming, peers: Sequence[Peer], turn:
     except WireError as error:
         _malformed(session, Request(incoming, (), secrets), error, turn)
     session.heard_at = turn.now
+    session.doubtful = False
 
 
 def _response(

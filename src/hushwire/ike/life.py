@@ -52,6 +52,9 @@ def _ask_whether_it_lives(session: Session, state: Established | Replaced, turn:
 
 # Time.
 
+DOUBT_TRIES = 2
+"""A peer that is said to have forgotten us, and does not answer so often, may have started anew."""
+
 
 def deadline(session: Session) -> float:
     """When `timer` or `work` has something to do."""
@@ -119,7 +122,7 @@ def work(session: Session, turn: Turn) -> None:
     elif session.reauth_at <= turn.now:
         session.reauth_at = turn.now + session.limits.refused_seconds
         turn.reauthenticate(session.peer_name)
-    elif turn.now >= session.heard_at + state.verified.peer.liveness:
+    elif session.doubtful or turn.now >= session.heard_at + state.verified.peer.liveness:
         if roaming.check(session, state):  # nothing heard for a while
             roaming.inform(session, state, turn)
         else:
@@ -180,6 +183,9 @@ def _retransmit(session: Session, turn: Turn) -> None:
     data = window.again(turn.now)
     if data is not None:
         roaming.search(session)
+        if session.doubtful and window.sent > DOUBT_TRIES:
+            session.doubtful = False
+            turn.reauthenticate(session.peer_name)
         turn.send(data, session.link.path)
         if tries == TCP_AFTER_TRIES and connections.may_try_tcp(session.link, session.state):
             turn.try_tcp(session.peer_name)

@@ -15,11 +15,17 @@ IpAddress = IPv4Address | IPv6Address
 class Surroundings:
     """This host's place in the network: its addresses, and for each remote one which it would use.
 
-    A remote address that is missing in `sources` cannot be reached now.
+    `own` are those that a peer may be told of, `here` all there are; of these only the octets
+    count. A remote address that is missing in `sources` cannot be reached now.
     """
 
     own: tuple[IpAddress, ...] = ()
     sources: Mapping[IpAddress, IpAddress] = field(default_factory=dict)
+    here: frozenset[bytes] = frozenset()
+
+    def lacks(self, address: IpAddress) -> bool:
+        """Has this host had the address, and has it no more?"""
+        return bool(self.here) and address.packed not in self.here
 
 
 @dataclass(slots=True)

@@ -55,11 +55,11 @@ def look(session: Session, turn: Turn) -> None:
     """What that means for this IKE SA."""
     link, around = session.link, session.sessions.surroundings
     if link.path.carrier is Carrier.TCP:
-        if around.own and link.path.local.ip not in around.own:
+        if around.lacks(link.path.local.ip):
             turn.distrust(link.path)  # nothing comes by a connection from an address that is gone
         return
     before, source = session.source, around.sources.get(link.path.remote.ip)
-    gone = bool(around.own) and link.path.local.ip not in around.own
+    gone = around.lacks(link.path.local.ip)
     session.source = source or before
     changed = source is not None and source != link.path.local.ip
     is_new = changed and (gone or (before is not None and source != before))
@@ -100,7 +100,11 @@ def _move(
 def _find_another(session: Session, mobility: Mobility) -> bool:
     """Try the next of the peer's addresses to which there is a way (§3.10)."""
     link, sources = session.link, session.sessions.surroundings.sources
-    known = {*mobility.peer_addresses, link.path.remote.ip}
+    state = session.state
+    if not isinstance(state, Established):
+        return False
+    known = {ip for ip in mobility.peer_addresses if not _is_inside(state, ip)}
+    known.add(link.path.remote.ip)
     there = sorted(known & sources.keys(), key=lambda ip: (ip.version, int(ip)))
     later = [ip for ip in there if (ip.version, int(ip)) > _order(link.path.remote.ip)]
     target = next((ip for ip in [*later, *there] if ip != link.path.remote.ip), None)

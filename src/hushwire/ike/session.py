@@ -56,6 +56,8 @@ class Session:
         self.state: State = Closed(now)
         self.initial_contact = False
         self.redundant = False  # another IKE SA with this peer stands: the end of this one is none
+        self.doubtful = False  # somebody says that the peer has forgotten it
+        self.doubted_at = -math.inf
         self.unconfirmed = 0  # answers to come until the peer has followed to a new connection
 
         self.doing: Job | None = None  # our exchange under way, once the IKE SA is established
