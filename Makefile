@@ -6,7 +6,7 @@ ROUNDS ?= 100
 SEEDS ?= 100000
 AS_ROOT := $(if $(filter-out 0,$(shell id -u)),sudo)
 
-.PHONY: install demo classroom test sim ordeal check check-rust fuzz bench bench-quick pin clean
+.PHONY: install demo classroom test interop-table sim ordeal check check-rust fuzz bench bench-quick pin clean
 
 install:  ## .venv and the Debian packages that are missing
 	@PYTHON=$(PYTHON) tools/install
@@ -19,7 +19,11 @@ classroom: install  ## how not to do it: eBPF, p = 23, XOR; eve reads, and then 
 
 test: install  ## everything, on real network namespaces
 	@tools/strongswan && $(BIN)/python -m compileall -q src tests  # thousands of programs start
-	$(BIN)/pytest -n 3 --dist loadgroup tests
+	$(BIN)/pytest -n 3 --dist loadgroup --interop-table=check tests
+
+interop-table: install  ## docs/interop.md, by the tests with real peers
+	@tools/strongswan
+	$(BIN)/pytest -n 2 --interop-table=write tests/interop
 
 sim: install  ## SEEDS lives of two hosts, with loss, rekeys, deletes: in the end both agree
 	$(BIN)/python -m tests.sim.pairs --seeds $(SEEDS)

@@ -7,11 +7,22 @@ from collections.abc import Generator
 
 import pytest
 
-from tests.netns.fixtures import pytest_configure, topology, world
+from tests.interop import matrix
+from tests.netns import fixtures
+from tests.netns.fixtures import topology, world
 
-__all__ = ["pytest_configure", "topology", "world"]
+__all__ = ["topology", "world"]
 
 _NO_SKIP = "HUSHWIRE_NO_SKIP"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    matrix.add_option(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    fixtures.pytest_configure(config)
+    matrix.register(config)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -9,15 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hushwire.crypto.aead import AEADS
+from hushwire.crypto.choice import NONE, choose
 from hushwire.crypto.exchange import EXCHANGES
-from hushwire.crypto.names import SUPPORTED
+from hushwire.crypto.names import ADDITIONAL, SUPPORTED
 from hushwire.crypto.prf import PRFS
 from hushwire.crypto.suites import (
     DEFAULT_ESP,
     DEFAULT_IKE,
     EspSuite,
     IkeSuite,
-    choose,
     describe,
     parse_proposal,
 )
@@ -178,12 +178,13 @@ def test_no_key_exchange_counts_in_ike_auth(theirs: str, ours: str) -> None:
     ("proposals", "ours", "expected"),
     [
         (["aes256gcm16-prfsha384-x25519"], DEFAULT_IKE, (1, "aes256gcm16-prfsha384-x25519")),
-        (DEFAULT_IKE, DEFAULT_IKE, (1, "aes256gcm16-prfsha384-x25519")),
-        (DEFAULT_IKE[::-1], DEFAULT_IKE, (4, "aes256gcm16-prfsha384-x25519")),
+        (DEFAULT_IKE, DEFAULT_IKE, (1, "aes256gcm16-prfsha384-x25519-ke1_mlkem768")),
+        (DEFAULT_IKE[1:], DEFAULT_IKE, (1, "aes256gcm16-prfsha384-x25519")),
+        (DEFAULT_IKE[::-1], DEFAULT_IKE, (5, "aes256gcm16-prfsha384-x25519-ke1_mlkem768")),
         (
             DEFAULT_IKE,
             ["chacha20poly1305-prfsha256-ecp256"],
-            (2, "chacha20poly1305-prfsha256-ecp256"),
+            (3, "chacha20poly1305-prfsha256-ecp256"),
         ),
         (["aes256gcm16-prfsha384-ecp256"], ["aes256gcm16-prfsha384-x25519"], None),
         (["aes128-sha256-ecp256"], DEFAULT_IKE, (1, "aes128-sha256-prfsha256-ecp256")),
@@ -242,7 +243,7 @@ cipher_names = st.one_of(
     ),
 )
 PRF_NAMES = [p.name for p in PRFS]
-EXCHANGE_NAMES = [e.name for e in EXCHANGES]
+EXCHANGE_NAMES = [e.name for e in EXCHANGES if not e.is_kem]
 ike_texts = st.tuples(cipher_names, some(PRF_NAMES), some(EXCHANGE_NAMES)).map(
     lambda parts: "-".join(itertools.chain(*parts))
 )
@@ -276,8 +277,8 @@ def test_what_is_chosen_for_esp_is_in_both_offers(
     source = proposals[chosen.number - 1]
     assert chosen.spi == source.spi
     assert set(chosen.transforms) <= set(source.transforms)
-    assert any(set(chosen.transforms) <= {*own, NO_INTEG, NO_KE} for own in wanted)
-    types = {t.type for t in source.transforms} - (set() if with_exchange else {KE})
+    assert any(set(chosen.transforms) <= {*own, *NONE.values()} for own in wanted)
+    types = {t.type for t in source.transforms} - (set() if with_exchange else {KE, *ADDITIONAL})
     assert sorted(t.type for t in chosen.transforms) == sorted(types)
     EspSuite.from_transforms(chosen.transforms)
 

@@ -8,7 +8,13 @@ import re
 import pytest
 
 from hushwire.crypto.suites import EspSuite, IkeSuite, parse_proposal
-from hushwire.ike.keys import Seed, derive_child_keys, derive_ike_keys, derive_rekeyed_ike_keys
+from hushwire.ike.keys import (
+    Seed,
+    derive_child_keys,
+    derive_ike_keys,
+    derive_mixed_ike_keys,
+    derive_rekeyed_ike_keys,
+)
 from hushwire.wire.registry import ProtocolId
 
 NI, NR = bytes(range(32)), bytes(range(100, 150))
@@ -49,6 +55,30 @@ def test_child_keys_are_cut_from_prf_plus_of_sk_d(cipher: str, prf: str) -> None
     first, second = derive_child_keys(ike.prf, b"SK_d", Seed(NI, NR), esp)
     assert len(first) == len(second) == CIPHERS[cipher]
     assert first + second == prf_plus(HASHES[prf], b"SK_d", NI + NR, 2 * CIPHERS[cipher])
+
+
+def test_an_additional_exchange_makes_all_keys_anew_from_sk_d() -> None:
+    """RFC 9370 §2.2.2: SKEYSEED(n) = prf(SK_d(n-1), SK(n) | Ni | Nr)."""
+    suite = IkeSuite.from_transforms(
+        parse_proposal("aes256gcm16-prfsha384-x25519-ke1_mlkem768", ProtocolId.IKE)
+    )
+    keys = derive_mixed_ike_keys(suite, b"SK_d", SECRET, (NI, NR), (SPI_I, SPI_R))
+    skeyseed = hmac.new(b"SK_d", SECRET + NI + NR, "sha384").digest()
+    joined = keys.d + keys.ei + keys.er + keys.pi + keys.pr
+    assert joined == prf_plus("sha384", skeyseed, NI + NR + SPI_I + SPI_R, len(joined))
+
+
+def test_additional_exchanges_go_behind_the_nonces_of_create_child_sa() -> None:
+    """RFC 9370 §2.2.4: SK(0) | Ni | Nr | SK(1) | ... SK(n)."""
+    ike = IkeSuite.from_transforms(parse_proposal("aes256gcm16-prfsha384-x25519", ProtocolId.IKE))
+    esp = EspSuite.from_transforms(parse_proposal("aes256gcm16", ProtocolId.ESP))
+    seed = Seed(NI, NR, SECRET, b"one" + b"two")
+    whole = SECRET + NI + NR + b"one" + b"two"
+    first, second = derive_child_keys(ike.prf, b"SK_d", seed, esp)
+    assert first + second == prf_plus("sha384", b"SK_d", whole, 72)
+    keys = derive_rekeyed_ike_keys(ike, ike, b"SK_d", seed, (SPI_I, SPI_R))
+    skeyseed = hmac.new(b"SK_d", whole, "sha384").digest()
+    assert keys.d == prf_plus("sha384", skeyseed, NI + NR + SPI_I + SPI_R, 48)
 
 
 def test_a_key_exchange_goes_before_the_nonces_of_a_rekeyed_child_sa() -> None:

@@ -89,6 +89,7 @@ def asked(alice: Side, verb: str) -> dict[str, Any]:
             return dict(json.loads(answer.readline()))
 
 
+@pytest.mark.interop("Tunnels, begun and rekeyed by either side", "{auth}", "{suite}")
 @pytest.mark.parametrize("suite", SUITES)
 @pytest.mark.parametrize("auth", AUTH)
 def test_tunnels_and_new_keys_begun_by_either_side(
@@ -132,6 +133,7 @@ def test_tunnels_and_new_keys_begun_by_either_side(
     interrupt(program)
 
 
+@pytest.mark.interop("Life", "liveness checks", "strongSwan asks")
 def test_strongswan_asks_whether_we_live_and_notices_our_death(topology: Topology) -> None:
     bob = Strongswan(topology, dpd="1s")
     alice, _ = sides(topology)
@@ -145,6 +147,8 @@ def test_strongswan_asks_whether_we_live_and_notices_our_death(topology: Topolog
     wait_until(lambda: "giving up after" in bob.log, "notice of alice's death")
 
 
+@pytest.mark.interop("Life", "liveness checks", "we ask")
+@pytest.mark.interop("Life", "a CHILD_SA deleted, and made again", "strongSwan deletes")
 def test_we_ask_and_a_tunnel_that_is_deleted_is_made_again(topology: Topology) -> None:
     bob = Strongswan(topology)
     alice, _ = sides(topology)
@@ -175,6 +179,7 @@ WRONG: dict[str, tuple[dict[str, str], int, str]] = {
 }
 
 
+@pytest.mark.interop("Mistakes, explained", "{mistake}", "we begin")
 @pytest.mark.parametrize("mistake", WRONG)
 def test_what_is_wrong_is_said(topology: Topology, mistake: str) -> None:
     changes, code, sentence = WRONG[mistake]
@@ -185,6 +190,7 @@ def test_what_is_wrong_is_said(topology: Topology, mistake: str) -> None:
     assert sentence in ends(alice.run("--once"), code)
 
 
+@pytest.mark.interop("Mistakes, explained", "public key", "we begin")
 def test_a_key_that_is_not_the_configured_one_is_said(topology: Topology) -> None:
     bob = Strongswan(topology, auth="pubkey")
     alice, _ = sides(topology)
@@ -196,6 +202,7 @@ def test_a_key_that_is_not_the_configured_one_is_said(topology: Topology) -> Non
     assert "its signature is not by the configured public key" in said
 
 
+@pytest.mark.interop("Mistakes, explained", "group for rekeying", "we begin")
 def test_a_refused_rekeying_says_why_and_the_tunnel_goes_on(topology: Topology) -> None:
     """strongSwan wants a group for rekeying that we do not allow: IKE_AUTH cannot show it."""
     bob = Strongswan(topology, esp="aes256gcm16-ecp521")

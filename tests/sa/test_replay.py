@@ -31,10 +31,10 @@ class NaiveWindow:
 
 def walk(starts: tuple[int, ...]) -> st.SearchStrategy[tuple[int, int, list[int]]]:
     """A window size, a first number, and steps relative to the top: near it, or a long way on."""
-    near = st.integers(-140, 140)
+    near = st.integers(-140, 140) | st.integers(-8200, 8200)
     far = st.integers(-(1 << 34), 1 << 31)
     return st.tuples(
-        st.sampled_from((32, 33, 64, 128)),
+        st.sampled_from((32, 33, 64, 1024, 8192)),
         st.sampled_from(starts),
         st.lists(near | far, max_size=60),
     )

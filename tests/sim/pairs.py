@@ -22,13 +22,22 @@ from hushwire.ike.inputs import Limits, Patience
 from hushwire.ike.states import Closed, Established
 from hushwire.sa.association import Address, ChildSa, Path
 from hushwire.sa.lifetimes import Lifetimes
-from tests.sim.network import ADDRESSES, Host, Network, Weather, esp, peer
+from tests.sim.network import ADDRESSES, Host, Network, Weather, esp, ike, peer
 
 STORM_SECONDS = 60.0
 CALM_SECONDS = 240.0
 # Longer than the gentle kind's patience, as `Limits` is than the default one.
 LIMITS = Limits(replaced_seconds=80.0)
 OTHER = {"alice": "bob", "bob": "alice"}
+_ESP = (
+    "aes256gcm16-esn",
+    "aes256gcm16-esn-x25519",
+    "aes256gcm16-x25519-ecp256-esn",
+    "aes256gcm16-x25519-ke1_mlkem768-esn",
+    "aes256gcm16-x25519-ke1_mlkem768-ke2_ecp256-esn",
+)
+_PLAIN = "aes256gcm16-prfsha384-x25519"
+_IKE = (_PLAIN, _PLAIN, f"{_PLAIN}-ke1_mlkem768", f"{_PLAIN}-ke1_mlkem768-ke3_ecp256")
 _OUTSIDE = ip_address("198.51.100.1")
 _RETRY_SECONDS = 1.0
 _PACKET_SECONDS = 0.2
@@ -140,13 +149,11 @@ class Life:
         # The gentle kind has patience enough for 30 % loss: no IKE SA ends by it.
         patience = Patience(0.5, 1.1, 25) if self.gentle else Patience()
         self.network = Storm(seed, weather, nat=self.random.random() < 0.3)
-        proposals = self.random.choice(
-            (
-                {},
-                {"esp_proposals": esp("aes256gcm16-esn-x25519")},
-                {"esp_proposals": esp("aes256gcm16-x25519-ecp256-esn")},
-            )
-        )
+        # With additional key exchanges (RFC 9370), one life is several exchanges longer.
+        proposals = {
+            "esp_proposals": esp(self.random.choice(_ESP)),
+            "ike_proposals": ike(self.random.choice(_IKE)),
+        }
         self.lifetimes = lifetimes = Lifetimes(
             self.random.choice((None, 7.0)), None, None, self.random.choice((None, 11.0))
         )

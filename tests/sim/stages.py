@@ -9,10 +9,11 @@ from hushwire.crypto.suites import IkeSuite
 from hushwire.ike.effects import Send
 from hushwire.ike.keys import IkeKeys
 from hushwire.ike.session import Session
-from hushwire.ike.states import AuthSent, Closing, Established, HalfOpen, Secrets
+from hushwire.ike.states import AuthSent, Closing, Established, HalfOpen, IntermediateSent, Secrets
 from hushwire.sa.association import Path
 from hushwire.wire.ike.header import Header
 from hushwire.wire.ike.message import Message, Payload, build_chain, build_sk_head, parse_chain
+from hushwire.wire.ike.payloads.encrypted import Part
 from tests.sim.network import Host, Network, pair
 
 
@@ -50,11 +51,18 @@ class Insider:
         return self.seal_chain(header, *build_chain(payloads))
 
     def seal_chain(
-        self, header: Header, first: int, chain: bytes, trailer: bytes = b"\0", iv: bytes = bytes(8)
+        self,
+        header: Header,
+        first: int,
+        chain: bytes,
+        trailer: bytes = b"\0",
+        iv: bytes = bytes(8),
+        *,
+        part: Part | None = None,
     ) -> bytes:
         """Any octets as the chain; `trailer` is the padding with its length."""
         plaintext = chain + trailer
-        head = build_sk_head(header, first, len(iv) + len(plaintext) + 16)
+        head = build_sk_head(header, first, len(iv) + len(plaintext) + 16, part)
         key = self.keys.ei if header.initiator else self.keys.er
         return head + iv + self.suite.cipher.keyed(key).seal(iv, plaintext, head)
 
@@ -130,7 +138,9 @@ def session_of(host: Host) -> Session:
 
 def secrets_of(host: Host) -> Secrets | None:
     for session in host.endpoint._sessions:
-        if isinstance(session.state, AuthSent | HalfOpen | Established | Closing):
+        if isinstance(
+            session.state, IntermediateSent | AuthSent | HalfOpen | Established | Closing
+        ):
             return session.state.secrets
     return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from ipaddress import ip_network
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from hushwire.ike.proposal import offer
 from hushwire.sa.association import Path
 from hushwire.sa.selectors import from_network
 from hushwire.wire.ike.header import Header
-from hushwire.wire.ike.message import Payload
+from hushwire.wire.ike.message import Message, Payload
 from hushwire.wire.ike.payloads.delete import Delete
 from hushwire.wire.ike.payloads.ke import KeyExchangePayload
 from hushwire.wire.ike.payloads.notify import Notify
@@ -27,6 +28,8 @@ AUTH, CREATE, INFO = (
     ExchangeType.CREATE_CHILD_SA,
     ExchangeType.INFORMATIONAL,
 )
+INTERMEDIATE, FOLLOWUP = ExchangeType.IKE_INTERMEDIATE, ExchangeType.IKE_FOLLOWUP_KE
+HYBRID: dict[str, Any] = {"ike_proposals": ike("aes256gcm16-prfsha384-x25519-ke1_mlkem768")}
 REQUEST, RESPONSE = False, True
 
 IKE_WISH = offer(ike(*IKE), ProtocolId.IKE, b"new IKE!")  # type: ignore[arg-type]
@@ -36,6 +39,7 @@ LOCAL, REMOTE = ((from_network(ip_network(NETWORKS[name])),) for name in ("alice
 # The states, in the columns of the table: when, and whose.
 STATES: dict[str, tuple[Stage, str]] = {
     "InitSent": (Stage.ANSWERED, "alice"),
+    "IntermediateSent": (Stage.PROVING, "alice"),
     "AuthSent": (Stage.PROVING, "alice"),
     "HalfOpen": (Stage.PROVING, "bob"),
     "Established": (Stage.UP, "bob"),
@@ -67,14 +71,19 @@ def genuine_auth_request(scene: Scene, host: Host) -> bytes:
     return said(2)(scene, host) if host is scene.bob else sealed(AUTH, REQUEST)(scene, host)
 
 
-def genuine_auth_response(scene: Scene, host: Host) -> bytes:
+def genuine_response(exchange: int) -> Callable[[Scene, Host], bytes]:
     """Bob's answer, if he has given one: made of his own effects, as it was held back."""
-    if host is scene.alice and len(scene.messages) == 3:
-        scene.release()
-        data, path = scene.messages[2]
-        answers = scene.bob.endpoint.datagram(data, path, scene.network.now)
-        return next(effect.data for effect in answers if isinstance(effect, Send))
-    return sealed(AUTH, RESPONSE)(scene, host)
+
+    def made(scene: Scene, host: Host) -> bytes:
+        if host is scene.alice and len(scene.messages) == 3:
+            data, path = scene.messages[2]
+            if Message.parse(data).header.exchange == exchange:
+                scene.release()
+                answers = scene.bob.endpoint.datagram(data, path, scene.network.now)
+                return next(effect.data for effect in answers if isinstance(effect, Send))
+        return sealed(exchange, RESPONSE)(scene, host)
+
+    return made
 
 
 def delete_child(scene: Scene, host: Host) -> bytes:
@@ -106,11 +115,12 @@ def critical(response: bool) -> Callable[[Scene, Host], bytes]:
 
 # A cell: what is counted as dropped and whether something is answered, then the state afterwards.
 # "=" is the same state, "-" neither dropped nor answered. The columns are STATES.
-Cells = tuple[str, str, str, str, str, str, str]
+Cells = tuple[str, str, str, str, str, str, str, str]
 MESSAGES: dict[str, tuple[Callable[[Scene, Host], bytes], Cells]] = {
     "the IKE_SA_INIT request again": (
         said(0),  # in alice's states it is her own, reflected
         (
+            "unexpected =",
             "unexpected =",
             "unexpected =",
             "answers =",
@@ -125,6 +135,7 @@ MESSAGES: dict[str, tuple[Callable[[Scene, Host], bytes], Cells]] = {
         (
             "answers AuthSent",
             "unexpected =",
+            "unexpected =",
             "unknown_spi =",
             "unknown_spi =",
             "unexpected =",
@@ -137,6 +148,7 @@ MESSAGES: dict[str, tuple[Callable[[Scene, Host], bytes], Cells]] = {
         (
             "unexpected =",
             "malformed+answers Closed",
+            "malformed+answers Closed",
             "answers Established",
             "answers =",  # the same octets: repeated
             "malformed+answers =",
@@ -145,9 +157,10 @@ MESSAGES: dict[str, tuple[Callable[[Scene, Host], bytes], Cells]] = {
         ),
     ),
     "the IKE_AUTH response": (
-        genuine_auth_response,
+        genuine_response(AUTH),
         (
             "unexpected =",
+            "malformed+answers Closing",
             "- Established",
             "outside_window =",
             "outside_window =",
@@ -156,9 +169,36 @@ MESSAGES: dict[str, tuple[Callable[[Scene, Host], bytes], Cells]] = {
             "outside_window =",
         ),
     ),
+    "an IKE_INTERMEDIATE request": (
+        sealed(INTERMEDIATE, REQUEST, IKE_KEY),
+        (
+            "unexpected =",
+            "unexpected =",
+            "unexpected =",
+            "malformed+answers Closed",
+            "malformed+answers Closed",
+            "malformed+answers =",
+            "unexpected =",
+            "malformed+answers =",
+        ),
+    ),
+    "the IKE_INTERMEDIATE response": (
+        genuine_response(INTERMEDIATE),
+        (
+            "unexpected =",
+            "answers AuthSent",
+            "malformed+answers Closing",
+            "outside_window =",
+            "outside_window =",
+            "malformed Closed",
+            "outside_window =",
+            "outside_window =",
+        ),
+    ),
     "a CREATE_CHILD_SA request": (
         sealed(CREATE, REQUEST, samples.CHILD_SA, samples.NONCE, samples.TS_I, samples.TS_R),
         (
+            "unexpected =",
             "unexpected =",
             "unexpected =",
             "unexpected =",
@@ -174,6 +214,7 @@ MESSAGES: dict[str, tuple[Callable[[Scene, Host], bytes], Cells]] = {
             "unexpected =",
             "unexpected =",
             "unexpected =",
+            "unexpected =",
             "answers =",
             "answers =",
             "unexpected =",
@@ -186,6 +227,7 @@ MESSAGES: dict[str, tuple[Callable[[Scene, Host], bytes], Cells]] = {
             "unexpected =",
             "unexpected =",
             "unexpected =",
+            "unexpected =",
             "answers =",
             "answers =",
             "unexpected =",
@@ -195,6 +237,7 @@ MESSAGES: dict[str, tuple[Callable[[Scene, Host], bytes], Cells]] = {
     "a request to rekey the IKE SA": (
         sealed(CREATE, REQUEST, IKE_WISH, samples.NONCE, IKE_KEY),
         (
+            "unexpected =",
             "unexpected =",
             "unexpected =",
             "unexpected =",
@@ -211,6 +254,7 @@ MESSAGES: dict[str, tuple[Callable[[Scene, Host], bytes], Cells]] = {
             "malformed+answers Closed",
             "malformed+answers Closed",
             "malformed+answers Closed",
+            "malformed+answers Closed",
             "malformed+answers =",
             "unexpected =",
             "malformed+answers =",
@@ -219,6 +263,33 @@ MESSAGES: dict[str, tuple[Callable[[Scene, Host], bytes], Cells]] = {
     "a CREATE_CHILD_SA response": (
         sealed(CREATE, RESPONSE, Notify(NotifyType.NO_ADDITIONAL_SAS)),
         (
+            "unexpected =",
+            "unexpected =",
+            "unexpected =",
+            "outside_window =",
+            "outside_window =",
+            "unexpected =",
+            "outside_window =",
+            "outside_window =",
+        ),
+    ),
+    "an IKE_FOLLOWUP_KE request that belongs to nothing": (
+        sealed(FOLLOWUP, REQUEST, IKE_KEY, Notify(NotifyType.ADDITIONAL_KEY_EXCHANGE, b"link")),
+        (
+            "unexpected =",
+            "unexpected =",
+            "unexpected =",
+            "unexpected =",
+            "answers =",
+            "answers =",
+            "unexpected =",
+            "answers =",
+        ),
+    ),
+    "an IKE_FOLLOWUP_KE response": (
+        sealed(FOLLOWUP, RESPONSE, Notify(NotifyType.STATE_NOT_FOUND)),
+        (
+            "unexpected =",
             "unexpected =",
             "unexpected =",
             "outside_window =",
@@ -234,6 +305,7 @@ MESSAGES: dict[str, tuple[Callable[[Scene, Host], bytes], Cells]] = {
             "unexpected =",
             "unexpected =",
             "unexpected =",
+            "unexpected =",
             "answers =",
             "answers =",
             "unexpected =",
@@ -243,6 +315,7 @@ MESSAGES: dict[str, tuple[Callable[[Scene, Host], bytes], Cells]] = {
     "an empty INFORMATIONAL response": (
         sealed(INFO, RESPONSE),
         (
+            "unexpected =",
             "unexpected =",
             "unexpected =",
             "outside_window =",
@@ -258,6 +331,7 @@ MESSAGES: dict[str, tuple[Callable[[Scene, Host], bytes], Cells]] = {
             "unexpected =",
             "unexpected =",
             "unexpected =",
+            "unexpected =",
             "answers Closed",
             "answers Closed",
             "unexpected =",
@@ -267,6 +341,7 @@ MESSAGES: dict[str, tuple[Callable[[Scene, Host], bytes], Cells]] = {
     "Delete of the CHILD_SA": (
         delete_child,
         (
+            "unexpected =",
             "unexpected =",
             "unexpected =",
             "unexpected =",
@@ -282,6 +357,7 @@ MESSAGES: dict[str, tuple[Callable[[Scene, Host], bytes], Cells]] = {
             "unexpected =",
             "unexpected =",
             "unexpected =",
+            "unexpected =",
             "answers =",
             "answers =",
             "unexpected =",
@@ -291,6 +367,7 @@ MESSAGES: dict[str, tuple[Callable[[Scene, Host], bytes], Cells]] = {
     "AUTHENTICATION_FAILED told late": (
         sealed(INFO, REQUEST, Notify(NotifyType.AUTHENTICATION_FAILED)),
         (
+            "unexpected =",
             "unexpected =",
             "unexpected =",
             "unexpected =",
@@ -306,6 +383,7 @@ MESSAGES: dict[str, tuple[Callable[[Scene, Host], bytes], Cells]] = {
             "unexpected =",
             "unexpected =",
             "unexpected =",
+            "unexpected =",
             "answers =",
             "answers =",
             "unexpected =",
@@ -315,6 +393,7 @@ MESSAGES: dict[str, tuple[Callable[[Scene, Host], bytes], Cells]] = {
     "an unknown error": (
         sealed(INFO, REQUEST, Notify(8000)),
         (
+            "unexpected =",
             "unexpected =",
             "unexpected =",
             "unexpected =",
@@ -330,6 +409,7 @@ MESSAGES: dict[str, tuple[Callable[[Scene, Host], bytes], Cells]] = {
             "unexpected =",
             "malformed+answers Closed",
             "malformed+answers Closed",
+            "malformed+answers Closed",
             "malformed+answers =",  # §2.5: the message is rejected, the IKE SA stands
             "malformed+answers =",
             "unexpected =",
@@ -340,6 +420,7 @@ MESSAGES: dict[str, tuple[Callable[[Scene, Host], bytes], Cells]] = {
         critical(RESPONSE),
         (
             "unexpected =",
+            "malformed+answers Closing",
             "malformed+answers Closing",  # §2.21: no error, but a Delete
             "outside_window =",
             "outside_window =",
@@ -353,7 +434,7 @@ MESSAGES: dict[str, tuple[Callable[[Scene, Host], bytes], Cells]] = {
 
 def outcome(message: str, state: str) -> str:
     stage, name = STATES[state]
-    scene = Scene(stage)
+    scene = Scene(stage, **(HYBRID if state == "IntermediateSent" else {}))
     host = scene.alice if name == "alice" else scene.bob
     session = session_of(host)
     assert type(session.state).__name__ == state

@@ -9,6 +9,7 @@ from hushwire.wire.ike.message import Payload, build_chain, build_plain, build_s
 from hushwire.wire.ike.payloads.authentication import Authentication
 from hushwire.wire.ike.payloads.certificate import Certificate, CertificateRequest
 from hushwire.wire.ike.payloads.delete import Delete
+from hushwire.wire.ike.payloads.encrypted import Part
 from hushwire.wire.ike.payloads.identification import IdInitiator, IdResponder
 from hushwire.wire.ike.payloads.ke import KeyExchangePayload
 from hushwire.wire.ike.payloads.nonce import Nonce
@@ -139,6 +140,12 @@ def sealed(head: Header, payloads: tuple[Payload, ...]) -> bytes:
     return build_sk_head(head, first_inner, len(chain)) + chain
 
 
+def fragment(head: Header, number: int, total: int) -> bytes:
+    """A fragment of such a message."""
+    first_inner, chain = build_chain(CHAINS[0])
+    return build_sk_head(head, first_inner, len(chain), Part(number, total)) + chain
+
+
 _INIT = ExchangeType.IKE_SA_INIT
 
 MESSAGES: tuple[bytes, ...] = (
@@ -152,4 +159,5 @@ MESSAGES: tuple[bytes, ...] = (
     sealed(header(ExchangeType.CREATE_CHILD_SA), CHAINS[3]),
     sealed(header(ExchangeType.INFORMATIONAL), CHAINS[4]),
     sealed(header(ExchangeType.INFORMATIONAL, response=True), ()),
+    fragment(header(ExchangeType.IKE_AUTH), 1, 2),
 )

@@ -108,16 +108,12 @@ impl PyEngine {
                     "the outbound key is in use: its nonces would be used twice".to_owned()
                 }
                 Refused::WrongKey => "a key has the wrong length for its cipher".to_owned(),
+                Refused::Stopped => "the engine has stopped after a failure".to_owned(),
             })
         })
     }
 
-    fn update(
-        &self,
-        py: Python<'_>,
-        spi: u32,
-        way: PlainWay,
-    ) -> PyResult<()> {
+    fn update(&self, py: Python<'_>, spi: u32, way: PlainWay) -> PyResult<()> {
         let (path, encapsulation, keepalive, follow) = way;
         let way = Way {
             path: path_of(&path)?,

@@ -7,6 +7,7 @@ explanation must be able to say which.
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass
 
 from hushwire.crypto.cbc import INTEGRITIES
@@ -15,17 +16,25 @@ from hushwire.crypto.errors import UnknownAlgorithmError
 from hushwire.crypto.exchange import EXCHANGES
 from hushwire.crypto.prf import PRFS
 from hushwire.wire.ike.payloads.sa import Transform
-from hushwire.wire.registry import EsnId, TransformType
+from hushwire.wire.registry import EsnId, KeyExchangeId, TransformType
 
 _ENCR, _PRF, _INTEG = TransformType.ENCR, TransformType.PRF, TransformType.INTEG
 _KE, _ESN = TransformType.KE, TransformType.ESN
+
+ADDITIONAL = tuple(TransformType(number) for number in range(6, 13))
+"""ADDKE1 to ADDKE7: `ke1_mlkem768` and so on (RFC 9370 §2.2.1)."""
 
 SUPPORTED: dict[str, Transform] = {
     # What goes with a cipher of another transform has a name of its own: aes256-sha256.
     **{c.name.partition("-")[0]: c.transforms[0] for c in CIPHERS},
     **{i.name: Transform(_INTEG, i.id) for i in INTEGRITIES},
     **{p.name: Transform(_PRF, p.id) for p in PRFS},
-    **{e.name: Transform(_KE, e.method) for e in EXCHANGES},
+    **{e.name: Transform(_KE, e.method) for e in EXCHANGES if not e.is_kem},
+    **{
+        f"ke{number}_{name}": Transform(kind, method)
+        for number, kind in enumerate(ADDITIONAL, start=1)
+        for name, method in [*((e.name, e.method) for e in EXCHANGES), ("none", KeyExchangeId.NONE)]
+    },
     "esn": Transform(_ESN, EsnId.ESN),
     "noesn": Transform(_ESN, EsnId.NO_ESN),
 }
@@ -37,6 +46,8 @@ ALIASES = {
     "aes256gcm": "aes256gcm16",
     "aes256gcm128": "aes256gcm16",
     "curve25519": "x25519",
+    # A KEM is always an additional exchange; the first one needs no number.
+    **{e.name: f"ke1_{e.name}" for e in EXCHANGES if e.is_kem},
     "sha2_256": "sha256",
     "sha2_384": "sha384",
     "sha2_512": "sha512",
@@ -96,29 +107,26 @@ REFUSED: dict[str, _Refused] = {
     "modp768": _Refused(Transform(_KE, 1), _MODP_FORBIDDEN, _KEX),
     "modp1024": _Refused(Transform(_KE, 2), _MODP_WEAK, _KEX),
     "modp1536": _Refused(Transform(_KE, 5), _MODP_WEAK, _KEX),
-    "modp2048": _Refused(Transform(_KE, 14), _NOT_HERE, _KEX),
-    "modp3072": _Refused(Transform(_KE, 15), _NOT_HERE, _KEX),
-    "modp4096": _Refused(Transform(_KE, 16), _NOT_HERE, _KEX),
-    "modp6144": _Refused(Transform(_KE, 17), _NOT_HERE, _KEX),
-    "modp8192": _Refused(Transform(_KE, 18), _NOT_HERE, _KEX),
     "modp1024s160": _Refused(Transform(_KE, 22), _MODP_FORBIDDEN, _KEX),
     "modp2048s224": _Refused(Transform(_KE, 23), _MODP_WEAK, _KEX),
     "modp2048s256": _Refused(Transform(_KE, 24), _MODP_WEAK, _KEX),
     "ecp192": _Refused(Transform(_KE, 25), _WEAK, "ecp256"),
     "ecp224": _Refused(Transform(_KE, 26), _WEAK, "ecp256"),
-    "ecp521": _Refused(Transform(_KE, 21), _NOT_HERE, "ecp384"),
     "ecp256bp": _Refused(Transform(_KE, 28), _NOT_HERE, "ecp256"),
     "ecp384bp": _Refused(Transform(_KE, 29), _NOT_HERE, "ecp384"),
     "ecp512bp": _Refused(Transform(_KE, 30), _NOT_HERE, "ecp384"),
     "x448": _Refused(Transform(_KE, 32), _NOT_HERE, _KEX),
-    "mlkem512": _Refused(Transform(_KE, 35), _NOT_HERE, _KEX),
-    "mlkem768": _Refused(Transform(_KE, 36), _NOT_HERE, _KEX),
-    "mlkem1024": _Refused(Transform(_KE, 37), _NOT_HERE, _KEX),
+    "mlkem512": _Refused(
+        Transform(_KE, 35), "is not in the cryptographic library below", "mlkem768"
+    ),
 }
 
-_NAMES = {transform: name for name, transform in SUPPORTED.items()} | {
-    refused.transform: name for name, refused in REFUSED.items() if refused.transform
+_NAMES = {
+    **{transform: name for name, transform in SUPPORTED.items()},
+    **{refused.transform: name for name, refused in REFUSED.items() if refused.transform},
+    **{Transform(_KE, e.method): e.name for e in EXCHANGES},
 }
+_ADDITIONAL_NAME = re.compile(r"(ke[1-7]_)(.+)")
 _KIND_NAMES: dict[int, str] = {_ENCR: "encr", _PRF: "prf", _INTEG: "integ", _KE: "ke", _ESN: "esn"}
 
 
@@ -128,8 +136,12 @@ def named(token: str) -> Transform:
     name = ALIASES.get(name, name)
     if name in SUPPORTED:
         return SUPPORTED[name]
-    if name in REFUSED:
-        raise UnknownAlgorithmError(token, REFUSED[name].instead, REFUSED[name].reason)
+    additional = _ADDITIONAL_NAME.fullmatch(name)
+    prefix, plain = additional.groups() if additional else ("", name)
+    if plain in REFUSED:
+        refused = REFUSED[plain]
+        instead = prefix + refused.instead if prefix and refused.instead else refused.instead
+        raise UnknownAlgorithmError(token, instead, refused.reason)
     nearest = difflib.get_close_matches(name, [*SUPPORTED, *ALIASES], n=1)
     raise UnknownAlgorithmError(token, ALIASES.get(nearest[0], nearest[0]) if nearest else None)
 
@@ -139,5 +151,7 @@ def name_of(transform: Transform) -> str:
     plain = Transform(transform.type, transform.id, transform.key_length)
     if plain in _NAMES:
         return _NAMES[plain]
+    if plain.type in ADDITIONAL:
+        return f"ke{plain.type - ADDITIONAL[0] + 1}_{name_of(Transform(_KE, plain.id))}"
     name = f"{_KIND_NAMES.get(transform.type, f'type{transform.type}')}-{transform.id}"
     return name if transform.key_length is None else f"{name}/{transform.key_length}"

@@ -1,32 +1,41 @@
-"""Proposals as people write them, suites, and the choice between proposals (RFC 7296 §3.3)."""
+"""Proposals as people write them, and suites (RFC 7296 §3.3)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from hushwire.crypto.choice import ALLOWED, NONE, choose
 from hushwire.crypto.cipher import Cipher
 from hushwire.crypto.ciphers import CIPHERS, cipher
 from hushwire.crypto.errors import ProposalFormatError
 from hushwire.crypto.exchange import KeyExchange, exchange
-from hushwire.crypto.names import name_of, named
+from hushwire.crypto.names import ADDITIONAL, name_of, named
 from hushwire.crypto.prf import Prf, prf
 from hushwire.wire.ike.payloads.sa import Proposal, Transform
 from hushwire.wire.registry import (
     EsnId,
     IntegrityId,
-    KeyExchangeId,
     PrfId,
     ProtocolId,
     TransformType,
 )
 
+# For old peers too: RFC 8247 §2.4. The larger MODP groups are there for who asks for them: they
+# cost so much that a stranger should not be able to choose them.
+_ECP_AND_MODP = "ecp384-ecp256-ecp521-modp4096-modp3072-modp2048"
+_PRFS = "prfsha384-prfsha512-prfsha256"
 DEFAULT_IKE: tuple[str, ...] = (
-    "aes256gcm16-prfsha384-prfsha512-prfsha256-x25519-ecp384-ecp256",
-    "chacha20poly1305-prfsha384-prfsha512-prfsha256-x25519-ecp384-ecp256",
-    "aes128gcm16-prfsha256-prfsha384-prfsha512-x25519-ecp256-ecp384",
+    # A peer that does not know RFC 9370 must pass over a proposal with its types (RFC 7296 §3.3.6),
+    # so they are in one of their own.
+    f"aes256gcm16-chacha20poly1305-aes128gcm16-{_PRFS}-x25519-ecp384-ecp256"
+    "-ke1_mlkem768-ke1_mlkem1024",
+    f"aes256gcm16-{_PRFS}-x25519-{_ECP_AND_MODP}",
+    f"chacha20poly1305-{_PRFS}-x25519-{_ECP_AND_MODP}",
+    f"aes128gcm16-{_PRFS}-x25519-{_ECP_AND_MODP}",
     # For old peers (RFC 8247 §2.1, §2.3: AES-CBC and HMAC-SHA2-256-128 are what every one has).
-    "aes256-aes128-sha256-sha384-sha512-prfsha256-prfsha384-prfsha512-x25519-ecp256-ecp384",
+    f"aes256-aes128-sha256-sha384-sha512-{_PRFS}-x25519-{_ECP_AND_MODP}",
 )
 DEFAULT_ESP: tuple[str, ...] = (
     # Without ESN too: many peers offer nothing else, and an SA is rekeyed long before 2^32.
@@ -46,19 +55,8 @@ _KINDS = {
     _KE: "key exchange (x25519, …)",
     _ESN: "esn or noesn",
 }
-# RFC 7296 §3.3.3: which types there may be, which must be. Whether integrity must be there or
-# must not is for the cipher to say (§3.3).
-_ALLOWED = {
-    ProtocolId.IKE: (_ENCR, _PRF, _INTEG, _KE),
-    ProtocolId.ESP: (_ENCR, _INTEG, _KE, _ESN),
-}
+# §3.3.3: whether integrity must be there or must not is for the cipher to say (§3.3).
 _MANDATORY = {ProtocolId.IKE: (_ENCR, _PRF, _KE), ProtocolId.ESP: (_ENCR, _ESN)}
-
-# §3.3.2: absent means the same as NONE, for the types that have a NONE.
-_NONE = {
-    _INTEG: Transform(_INTEG, IntegrityId.NONE),
-    _KE: Transform(_KE, KeyExchangeId.NONE),
-}
 
 _AEADS = frozenset(c.transforms[0] for c in CIPHERS if c.integrity is None)
 _WITHOUT_INTEGRITY = frozenset(c.transforms[0] for c in CIPHERS if c.integrity is not None)
@@ -74,7 +72,8 @@ def parse_proposal(text: str, protocol: ProtocolId) -> tuple[Transform, ...]:
 
     Several of one type are alternatives, the preferred one first. As in strongSwan, ESP without
     `esn` or `noesn` means `noesn`, and in IKE `sha256` stands for the PRF too where none is named.
-    A key exchange in ESP is for perfect forward secrecy when rekeying. Raises
+    A key exchange in ESP is for perfect forward secrecy when rekeying. `ke1_mlkem768`, or short
+    `mlkem768`, is an additional one, after the first and mixed with it (RFC 9370). Raises
     `UnknownAlgorithmError` and `ProposalFormatError`.
     """
     transforms: list[Transform] = []
@@ -86,7 +85,7 @@ def parse_proposal(text: str, protocol: ProtocolId) -> tuple[Transform, ...]:
         transform = named(token)
         if transform in transforms:
             raise ProposalFormatError(f"proposal {text!r}: {name_of(transform)} is there twice")
-        if transform.type not in _ALLOWED[protocol]:
+        if transform.type not in ALLOWED[protocol]:
             raise ProposalFormatError(
                 f"proposal {text!r}: {token.strip()} has no place in a proposal for "
                 f"{protocol.name}; leave it out"
@@ -99,10 +98,18 @@ def parse_proposal(text: str, protocol: ProtocolId) -> tuple[Transform, ...]:
         transforms += [
             Transform(_PRF, _SAME_HASH[IntegrityId(t.id)]) for t in transforms if t.type == _INTEG
         ]
-    for kind in _MANDATORY[protocol]:
+    mandatory = _MANDATORY[protocol]
+    if any(t.type in ADDITIONAL for t in transforms):
+        mandatory = (*mandatory, _KE)
+    for kind in mandatory:
         if not any(t.type == kind for t in transforms):
             raise ProposalFormatError(f"proposal {text!r}: it needs a {_KINDS[kind]}")
-    return tuple(sorted(transforms, key=lambda t: t.type))  # a stable sort
+    done = tuple(sorted(transforms, key=lambda t: t.type))  # a stable sort
+    if choose((Proposal(1, protocol, b"", done),), (done,), protocol) is None:
+        raise ProposalFormatError(
+            f"proposal {text!r}: two additional key exchanges cannot but be the same one"
+        )
+    return done
 
 
 def _check_integrity(text: str, transforms: list[Transform]) -> None:
@@ -133,10 +140,40 @@ def describe(transforms: Iterable[Transform]) -> str:
     # Integrity goes before the PRF, whatever their numbers.
     ordered = sorted(transforms, key=lambda t: (t.type, 0) if t.type != _INTEG else (_ENCR, 1))
     numbers = [t for t in ordered if t.type == _ESN]
-    shown = [t for t in ordered if t.type != _ESN and t not in _NONE.values()]
+    shown = [t for t in ordered if t.type != _ESN and not _goes_without_saying(t, ordered)]
     if any(t.id != EsnId.NO_ESN for t in numbers) or not shown:
         shown += numbers
     return "-".join(name_of(t) for t in shown)
+
+
+def _goes_without_saying(transform: Transform, among: list[Transform]) -> bool:
+    """A NONE does, unless it is one of the alternatives for an additional exchange."""
+    others = [t for t in among if t.type == transform.type and t != transform]
+    return transform in NONE.values() and not (transform.type in ADDITIONAL and others)
+
+
+class Additional(NamedTuple):
+    """An additional key exchange: ADDKE1 to ADDKE7, in this order (RFC 9370 §2.2.2)."""
+
+    type: TransformType
+    exchange: KeyExchange
+
+
+def additional(transforms: Iterable[Transform]) -> tuple[Additional, ...]:
+    """Those that a chosen proposal names, NONE left out. Raises `ValueError` for an unknown one."""
+    found = []
+    for transform in sorted(transforms, key=lambda t: t.type):
+        if transform.type in ADDITIONAL and transform not in NONE.values():
+            method = exchange(transform.id)
+            if method is None:
+                raise ValueError(f"not for a suite of Hushwire's: {name_of(transform)}")
+            found.append(Additional(TransformType(transform.type), method))
+    return tuple(found)
+
+
+def has_additional(transforms: Iterable[Transform]) -> bool:
+    """Does a proposal name additional key exchanges?"""
+    return any(t.type in ADDITIONAL for t in transforms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +183,7 @@ class IkeSuite:
     cipher: Cipher
     prf: Prf
     exchange: KeyExchange
+    additional: tuple[Additional, ...] = ()
 
     @property
     def name(self) -> str:
@@ -154,7 +192,8 @@ class IkeSuite:
     @property
     def transforms(self) -> tuple[Transform, ...]:
         mine = Transform(_PRF, self.prf.id), Transform(_KE, self.exchange.method)
-        return tuple(sorted((*self.cipher.transforms, *mine), key=lambda t: t.type))
+        more = (Transform(each.type, each.exchange.method) for each in self.additional)
+        return tuple(sorted((*self.cipher.transforms, *mine, *more), key=lambda t: t.type))
 
     @classmethod
     def from_transforms(cls, transforms: Iterable[Transform]) -> IkeSuite:
@@ -163,14 +202,14 @@ class IkeSuite:
         found_prf, found_exchange = prf(one[_PRF].id), exchange(one[_KE].id)
         if found_prf is None or found_exchange is None:
             raise ValueError(f"not a suite of Hushwire's: {describe(one.values())}")
-        return cls(_cipher_of(one), found_prf, found_exchange)
+        return cls(_cipher_of(one), found_prf, found_exchange, additional(one.values()))
 
 
 @dataclass(frozen=True, slots=True)
 class EspSuite:
     """The algorithms of a Child SA: its cipher, and whether it has 64-bit sequence numbers.
 
-    A key exchange for perfect forward secrecy is over when the SA exists, so it is no part.
+    Key exchanges for perfect forward secrecy are over when the SA exists, so they are no part.
     """
 
     cipher: Cipher
@@ -191,7 +230,7 @@ class EspSuite:
     def from_transforms(cls, transforms: Iterable[Transform]) -> EspSuite:
         """Raises `ValueError` unless there is exactly one known transform of each kind.
 
-        One key exchange may be there and is passed over.
+        Key exchanges may be there and are passed over.
         """
         one = _one_of_each(transforms, ProtocolId.ESP)
         if one[_ESN].id not in (EsnId.NO_ESN, EsnId.ESN):
@@ -204,7 +243,7 @@ def _one_of_each(
 ) -> dict[TransformType, Transform]:
     found: dict[TransformType, Transform] = {}
     for transform in transforms:
-        if transform.type not in _ALLOWED[protocol] or transform.unknown_attribute:
+        if transform.type not in ALLOWED[protocol] or transform.unknown_attribute:
             raise ValueError(f"{name_of(transform)} does not belong to a suite for {protocol.name}")
         if transform.type in found:
             raise ValueError(f"more than one transform of type {transform.type}")
@@ -216,7 +255,7 @@ def _one_of_each(
 
 
 def _cipher_of(one: dict[TransformType, Transform]) -> Cipher:
-    encryption, integrity = one[_ENCR], one.get(_INTEG, _NONE[_INTEG])
+    encryption, integrity = one[_ENCR], one.get(_INTEG, NONE[_INTEG])
     found = cipher(encryption.id, encryption.key_length, integrity.id)
     if found is not None:
         return found
@@ -225,55 +264,6 @@ def _cipher_of(one: dict[TransformType, Transform]) -> Cipher:
             f"{name_of(encryption)} protects integrity itself: the suite must not have "
             f"{name_of(integrity)} too"
         )
-    if encryption in _WITHOUT_INTEGRITY and integrity == _NONE[_INTEG]:
+    if encryption in _WITHOUT_INTEGRITY and integrity == NONE[_INTEG]:
         raise ValueError(f"the suite lacks an {_KINDS[_INTEG]}: {name_of(encryption)} brings none")
     raise ValueError(f"not a suite of Hushwire's: {describe(one.values())}")
-
-
-def choose(
-    offered: Iterable[Proposal],
-    ours: Sequence[tuple[Transform, ...]],
-    protocol: ProtocolId,
-    *,
-    with_exchange: bool = True,
-) -> Proposal | None:
-    """The proposal to accept, with one transform of each type that was offered, or None.
-
-    Our order decides, between the tuples of `ours` and between the transforms of one type. It
-    keeps the number and the SPI of the offer (RFC 7296 §3.3.6). For the Child SA in IKE_AUTH pass
-    `with_exchange=False`: there is no key exchange there (§1.2), so both sides' are passed over;
-    otherwise none must match none.
-
-    The initiator finds with the same function whether an answer keeps to its own offer.
-    """
-    offers = [p for p in offered if p.protocol == protocol]
-    for wanted in ours:
-        for offer in offers:
-            chosen = _match(offer, wanted, protocol, with_exchange=with_exchange)
-            if chosen is not None:
-                return Proposal(offer.number, offer.protocol, offer.spi, chosen)
-    return None
-
-
-def _match(
-    offer: Proposal, wanted: tuple[Transform, ...], protocol: ProtocolId, *, with_exchange: bool
-) -> tuple[Transform, ...] | None:
-    """One transform of each type in `offer` that `wanted` has too, None when a type has none."""
-    if any(t.type not in _ALLOWED[protocol] for t in offer.transforms):
-        return None  # §3.3.6: a proposal with a type that we do not know must not be chosen
-    chosen: list[Transform] = []
-    for kind in _ALLOWED[protocol]:
-        if kind == _KE and not with_exchange:
-            continue
-        theirs = offer.of_type(kind)
-        # An absent type is as good as its NONE: integrity with an AEAD (RFC 5282 §8), and a key
-        # exchange where none is wanted. A type without NONE matches nothing when absent. What we
-        # want has integrity exactly where its ciphers need it, so what is chosen has too.
-        none = (_NONE[kind],) if kind in _NONE else ()
-        allowed = [t for t in wanted if t.type == kind] or none
-        common = next((t for t in allowed if t in (theirs or none)), None)
-        if common is None:
-            return None
-        if theirs:
-            chosen.append(common)
-    return tuple(chosen)

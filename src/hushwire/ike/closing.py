@@ -14,6 +14,7 @@ from hushwire.ike.states import (
     Established,
     HalfOpen,
     InitSent,
+    IntermediateSent,
     Replaced,
     Secrets,
 )
@@ -42,7 +43,7 @@ def close(
         # The peer may be up by now, and our one request is in flight: wait for its answer.
         if state.close_by is None:
             session.state = replace(state, close_by=turn.now + session.limits.close_seconds)
-    elif isinstance(state, InitSent | HalfOpen):
+    elif isinstance(state, InitSent | IntermediateSent | HalfOpen):
         closed(session, turn)
 
 

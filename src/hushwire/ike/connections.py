@@ -29,9 +29,7 @@ def move(link: Link, state: State, path: Path, turn: Turn) -> None:
     link.path = path
     if isinstance(state, Established):
         state.children.moved(path, turn)
-    request = link.window.in_flight
-    if request is not None:
-        turn.send(request, path)  # it may have been lost on the path before (RFC 9329 §6.2)
+    link.resend(turn)  # it may have been lost on the path before (RFC 9329 §6.2)
 
 
 def may_try_tcp(link: Link, state: State) -> bool:

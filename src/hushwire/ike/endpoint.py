@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable
 
 from hushwire.crypto.exchange import Rng
+from hushwire.explain.recorder import Recorder
 from hushwire.ike import closing, exchanges, life, opening, roaming
 from hushwire.ike.effects import Effect, SetTimer
 from hushwire.ike.hints import Hints, is_hint
@@ -56,6 +57,7 @@ class Endpoint:
         self._rivals = Rivals(self._sessions)
         self._hints = Hints(self._sessions)
         self.drops: dict[IkeDrop, int] = dict.fromkeys(IkeDrop, 0)
+        self.trace = Recorder()
         self._ending = False
 
     # What can be asked.
@@ -106,6 +108,7 @@ class Endpoint:
         taken = rivals.under_way(name) if again else rivals.occupied(name, path.carrier)
         if not self._ending and not taken:
             session = self._sessions.new(Role.INITIATOR, path, now)
+            self.trace.begins(session.link.own_spi, name, path.remote.ip)
             session.initial_contact = not self.connected(name)
             opening.connect(session, self._peers[name], turn)
         return self._done(turn)
@@ -116,6 +119,7 @@ class Endpoint:
         try:
             _check_size(data)
             message = Message.parse(data)
+            self.trace.received(data, path.remote.ip, (path.remote.port, path.local.port))
             if is_hint(message):
                 self._hints.take(message, path, turn)
                 return self._done(turn)
@@ -250,7 +254,8 @@ class Endpoint:
     # Plumbing.
 
     def _turn(self, now: float) -> Turn:
-        return Turn(now, self._rng, self.drops)
+        self.trace.turn(now)
+        return Turn(now, self._rng, self.drops, trace=self.trace)
 
     def _done(self, turn: Turn) -> list[Effect]:
         self._sessions.forget_closed(turn.now)

@@ -1,17 +1,19 @@
 """Protected messages: from the message window to the exchange that they belong to.
 
-window (new, repeated, outside?) ─► open SK ─► rules ─► task ─► effects
+window (new, repeated, outside?) ─► open SK, gather fragments ─► rules ─► task ─► effects
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hushwire.crypto.errors import BadIcvError
 from hushwire.explain.outcome import ClosedByPeer, PeerMisbehaved
-from hushwire.ike import closing, inheritance, life, opening, renewal, roaming
+from hushwire.ike import closing, followups, inheritance, life, opening, renewal, roaming
 from hushwire.ike.children import Children, Stage
 from hushwire.ike.failure import exchange_name
+from hushwire.ike.fragments import Opened
 from hushwire.ike.inputs import IkeDrop, Incoming, Peer, Turn
 from hushwire.ike.jobs import DeleteChildren, Inform, Job, Liveness, MakeChild, RekeyIke
 from hushwire.ike.link import Request
@@ -21,6 +23,7 @@ from hushwire.ike.states import (
     Closing,
     Established,
     HalfOpen,
+    IntermediateSent,
     Replaced,
     State,
 )
@@ -38,27 +41,33 @@ def protected(session: Session, incoming: Incoming, peers: Sequence[Peer], turn:
     header = incoming.header
     window = session.link.window
     arrival = window.arrival(header.message_id, incoming.data)
-    if not header.response and arrival is Arrival.REPEATED:
-        session.link.repeat(incoming, turn)
+    if not header.response and arrival in (Arrival.REPEATED, Arrival.RESEALED):
+        _again(session, incoming, arrival, turn)
         return
     wanted = window.awaits(header.message_id) if header.response else arrival is Arrival.NEW
     if not wanted:
         turn.drop(IkeDrop.OUTSIDE_WINDOW)
         return
     secrets = session.secrets()
-    sealed = incoming.message.encrypted
-    if secrets is None or sealed is None:
-        turn.drop(IkeDrop.UNEXPECTED)
+    if secrets is None or not _room(session, incoming):
+        turn.drop(IkeDrop.UNEXPECTED if secrets is None else IkeDrop.TOO_MANY_FRAGMENTS)
         return
     try:
-        payloads = secrets.protection.open_payloads(sealed)
+        opened = session.link.open(incoming, secrets, session.limits.message_octets, turn)
+        if opened is None:
+            return
+        incoming = Incoming(
+            replace(incoming.message, header=opened.header), opened.data, incoming.path
+        )
         if session.mobility is None:  # RFC 4555 §3.8: else only by UPDATE_SA_ADDRESSES
             life.moved(session, incoming.path, turn)
-        check_inner(header, payloads)
+        payloads = opened.payloads
+        turn.trace.opened(payloads)
+        check_inner(opened.header, payloads)
         if header.response:
-            _response(session, incoming, payloads, turn)
+            _response(session, incoming, opened, turn)
         else:
-            _answer(session, Request(incoming, payloads, secrets), peers, turn)
+            _answer(session, Request(incoming, payloads, secrets, opened.plain), peers, turn)
     except BadIcvError:
         turn.drop(IkeDrop.BAD_ICV)
         turn.distrust(incoming.path)
@@ -69,12 +78,36 @@ def protected(session: Session, incoming: Incoming, peers: Sequence[Peer], turn:
     session.doubtful = False
 
 
-def _response(
-    session: Session, incoming: Incoming, payloads: tuple[Payload, ...], turn: Turn
-) -> None:
+def _again(session: Session, incoming: Incoming, arrival: Arrival, turn: Turn) -> None:
+    """The last request once more: the response too."""
+    if arrival is Arrival.REPEATED:
+        session.link.repeat(incoming, turn)
+        return
+    try:
+        session.link.repeat_resealed(incoming, turn)
+    except BadIcvError:
+        turn.drop(IkeDrop.BAD_ICV)
+        turn.distrust(incoming.path)
+    except WireError:
+        turn.drop(IkeDrop.MALFORMED)
+
+
+def _room(session: Session, incoming: Incoming) -> bool:
+    """May a fragment be kept for somebody who has not proved anything? (RFC 7383 §5)"""
+    sealed = incoming.message.encrypted
+    if sealed is None or sealed.part is None or not isinstance(session.state, HalfOpen):
+        return True
+    return session.sessions.unproved_octets() < session.limits.unproved_octets
+
+
+def _response(session: Session, incoming: Incoming, opened: Opened, turn: Turn) -> None:
+    payloads = opened.payloads
     state, job, window = session.state, session.doing, session.link.window
     exchange = incoming.header.exchange
-    if isinstance(state, AuthSent) and exchange == ExchangeType.IKE_AUTH:
+    if isinstance(state, IntermediateSent) and exchange == ExchangeType.IKE_INTERMEDIATE:
+        window.answered()
+        opening.intermediate_response(session, state, payloads, opened.plain, turn)
+    elif isinstance(state, AuthSent) and exchange == ExchangeType.IKE_AUTH:
         window.answered()
         opening.auth_response(session, state, payloads, turn)
     elif exchange != _expected(state, job):
@@ -91,7 +124,7 @@ def _response(
         window.answered()
         session.doing = None
         if isinstance(job, RekeyIke):
-            inheritance.late_response(session, state.secrets, job, payloads, turn)
+            inheritance.late_response(session, job, payloads, turn)
         if isinstance(state, Closing):
             closing.answered(session, state, turn)
 
@@ -128,6 +161,9 @@ def _answer(session: Session, request: Request, peers: Sequence[Peer], turn: Tur
     if isinstance(state, HalfOpen) and exchange == ExchangeType.IKE_AUTH:
         opening.answer_auth(session, request, peers, turn)
         return
+    if isinstance(state, HalfOpen) and exchange == ExchangeType.IKE_INTERMEDIATE:
+        opening.answer_intermediate(session, state, request, turn)
+        return
     if not isinstance(state, Established | Replaced | Closing):
         turn.drop(IkeDrop.UNEXPECTED)
         return
@@ -137,6 +173,8 @@ def _answer(session: Session, request: Request, peers: Sequence[Peer], turn: Tur
         _answer_informational(session, request, turn)
     elif exchange == ExchangeType.CREATE_CHILD_SA:
         _answer_create(session, request, turn)
+    elif exchange == ExchangeType.IKE_FOLLOWUP_KE:
+        followups.answer(session, request, turn)
     else:
         raise WireError(f"{exchange_name(exchange)} on an established IKE SA")
 

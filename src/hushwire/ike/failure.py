@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from hushwire.explain.outcome import Failure, PeerSilent
 from hushwire.ike.link import Link
-from hushwire.ike.states import AuthSent, Established, InitSent, State, peer_name
+from hushwire.ike.states import AuthSent, Established, InitSent, IntermediateSent, State, peer_name
 from hushwire.sa.association import Carrier
 from hushwire.wire.ike.payloads.notify import Notify
 from hushwire.wire.registry import ExchangeType, NotifyType
 
-_FIRST_EXCHANGES = {InitSent: ExchangeType.IKE_SA_INIT, AuthSent: ExchangeType.IKE_AUTH}
+_FIRST_EXCHANGES = {
+    InitSent: ExchangeType.IKE_SA_INIT,
+    IntermediateSent: ExchangeType.IKE_INTERMEDIATE,
+    AuthSent: ExchangeType.IKE_AUTH,
+}
 
 
 class NegotiationFailedError(Exception):

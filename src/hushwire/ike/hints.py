@@ -70,7 +70,9 @@ class Hints:
             path = Path(local._replace(port=_IKE_PORT), remote._replace(port=_IKE_PORT))
         # §1.5: no IKE SPI would mean anything to the receiver; any will do.
         spi_i = self._sessions.free_ike_spi()
-        header = Header(spi_i, bytes(8), ExchangeType.INFORMATIONAL, 0, initiator=True, response=False)
+        header = Header(
+            spi_i, bytes(8), ExchangeType.INFORMATIONAL, 0, initiator=True, response=False
+        )
         notify = Notify(NotifyType.INVALID_SPI, spi.to_bytes(4, "big"))
         self._tell(header, notify, 1 << 16, path, turn)
 

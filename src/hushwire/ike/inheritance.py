@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from hushwire.explain.outcome import Rekeyed, RekeyFailed
 from hushwire.ike import closing, renewal, roaming
+from hushwire.ike.awaited import Awaited
 from hushwire.ike.children import Children
 from hushwire.ike.failure import NegotiationFailedError, notify_name
-from hushwire.ike.inputs import Turn
+from hushwire.ike.inputs import Peer, Turn
 from hushwire.ike.jobs import DeleteChildren, MakeChild, RekeyIke
 from hushwire.ike.keys import Seed
 from hushwire.ike.link import Request
 from hushwire.ike.proofs import VerifiedPeer
 from hushwire.ike.session import Session
-from hushwire.ike.states import Established, Replaced, Role, Secrets
-from hushwire.ike.tasks import create, rekey
+from hushwire.ike.states import Established, Replaced, Role
+from hushwire.ike.tasks import create, followup, rekey
+from hushwire.ike.tasks.followup import Agreed
+from hushwire.ike.tasks.rekey import NewIke
 from hushwire.wire.ike.message import Payload, every
 from hushwire.wire.ike.payloads.notify import Notify
 from hushwire.wire.registry import NotifyType
@@ -46,37 +49,63 @@ def response(
         return
     peer, rival = state.verified.peer, session.rival
     try:
-        rekeyed = rekey.accept(peer, state.secrets, job.kept, payloads, turn.rng)
+        agreed = _accept(peer, job, payloads)
     except NegotiationFailedError as failed:
         closing.end(session, failed.outcome, turn)
         closing.delete_ike_sa(session, state.secrets, peer.name, turn)
         return
     session.failing_since = None
-    new = _successor(session, job.verified, job.kept.spi, rekeyed, turn)
-    if rival is not None and rekeyed.seed.lowest_nonce < _nonces(rival).lowest_nonce:
-        closing.delete_ike_sa(new, rekeyed.secrets, peer.name, turn)
-        inherit(rival, turn)
+    theirs = _crossing(session)
+    loses = theirs is not None and agreed.seed.lowest_nonce < theirs.lowest_nonce
+    new = None if agreed.rest else _successor(session, job.verified, agreed, turn)
+    if loses:
+        # Before the last key exchange there is nothing to delete: it is not gone on with.
+        if new is not None:
+            closing.close(new, turn, quiet=True)
+        if rival is not None:
+            inherit(rival, turn)
         return
     if rival is not None:
         _give_up(rival, turn)
         session.rival = None
+    elif theirs is not None:
+        session.awaited = None  # the peer does not go on with it
+    if new is None:
+        job.more = followup.ask(agreed, payloads, turn.rng)
+        session.doing = job
+        session.link.request(state.secrets, job.exchange, followup.request(job.more), turn)
+        return
     _hand_over(state, new, turn)
     closing.delete_ike_sa(session, state.secrets, peer.name, turn)
 
 
 def late_response(
-    session: Session, secrets: Secrets, job: RekeyIke, payloads: tuple[Payload, ...], turn: Turn
+    session: Session, job: RekeyIke, payloads: tuple[Payload, ...], turn: Turn
 ) -> None:
     """By now the old IKE SA has ended, or another one goes on: what ours has made is to go."""
     if any(notify.is_error for notify in every(payloads, Notify)):
         return
-    peer = job.verified.peer
     try:
-        rekeyed = rekey.accept(peer, secrets, job.kept, payloads, turn.rng)
+        agreed = _accept(job.verified.peer, job, payloads)
     except NegotiationFailedError:
         return
-    new = _successor(session, job.verified, job.kept.spi, rekeyed, turn)
-    closing.delete_ike_sa(new, rekeyed.secrets, peer.name, turn)
+    if not agreed.rest:  # or else the peer has made nothing yet
+        new = _successor(session, job.verified, agreed, turn)
+        closing.close(new, turn, quiet=True)
+
+
+def _accept(peer: Peer, job: RekeyIke, payloads: tuple[Payload, ...]) -> Agreed[NewIke]:
+    if job.more is not None:
+        return followup.accept(job.more, payloads)
+    return rekey.accept(peer, job.kept, payloads)
+
+
+def _crossing(session: Session) -> Seed | None:
+    """The peer's rekeying of this IKE SA, which it has finished or not."""
+    if session.rival is not None:
+        return _nonces(session.rival)
+    awaited = session.awaited
+    return awaited.seed if awaited is not None and awaited.is_ike else None
 
 
 def _refused(
@@ -87,7 +116,7 @@ def _refused(
         return
     peer = state.verified.peer
     wanted = create.wanted_method((error,))
-    if error.type == NotifyType.TEMPORARY_FAILURE:
+    if error.type in renewal.TRY_AGAIN:
         if not session.try_again(turn):
             renewal.out_of_step(session, state, turn)
     elif wanted in create.methods(peer.ike_proposals) and not job.repeated:
@@ -105,18 +134,39 @@ def _refused(
 def answer(session: Session, state: Established, request: Request, turn: Turn) -> None:
     """A CREATE_CHILD_SA request for the IKE SA itself."""
     job, peer = session.doing, state.verified.peer
-    if isinstance(job, MakeChild | DeleteChildren) or session.rival is not None:
+    # With `more` the peer has not known of ours, and the nonces say that ours goes on.
+    decided = isinstance(job, RekeyIke) and job.more is not None
+    if isinstance(job, MakeChild | DeleteChildren) or session.rival is not None or decided:
         session.link.respond(request, (Notify(NotifyType.TEMPORARY_FAILURE),), turn)
         return
     spi = session.sessions.free_ike_spi()
     try:
-        payloads, rekeyed = rekey.answer(peer, state.secrets, spi, request.payloads, turn.rng)
+        payloads, agreed = rekey.answer(peer, spi, request.payloads, turn.rng)
     except NegotiationFailedError as failed:
         session.link.respond(request, failed.told, turn)
         if failed.outcome is not None:
             turn.report(RekeyFailed(peer.name, WHAT, failed.name, 0.0, failed.outcome))
         return
-    new = _successor(session, state.verified, spi, rekeyed, turn)
+    if not agreed.rest:
+        made(session, state, request, agreed, turn, payloads=payloads)
+        return
+    link, notify = followup.new_link(turn.rng)
+    session.awaited = Awaited(agreed, link, turn.now + session.limits.followup_seconds)
+    session.link.respond(request, (*payloads, notify), turn)
+
+
+def made(
+    session: Session,
+    state: Established,
+    request: Request,
+    agreed: Agreed[NewIke],
+    turn: Turn,
+    *,
+    payloads: tuple[Payload, ...],
+) -> None:
+    """All key exchanges are done: the new IKE SA, and the response."""
+    job = session.doing
+    new = _successor(session, state.verified, agreed, turn)
     session.link.respond(request, payloads, turn)
     if isinstance(job, RekeyIke):
         session.rival, new.predecessor = new, session
@@ -140,16 +190,19 @@ def inherit(new: Session, turn: Turn) -> None:
         _replace(old, state, turn)
 
 
-def _successor(
-    old: Session, verified: VerifiedPeer, own_spi: bytes, rekeyed: rekey.Rekeyed, turn: Turn
-) -> Session:
-    new = old.sessions.successor(old, rekeyed.role, own_spi, turn.now)
-    new.link.peer_spi = rekeyed.peer_spi
+def _successor(old: Session, verified: VerifiedPeer, agreed: Agreed[NewIke], turn: Turn) -> Session:
+    before, terms = old.secrets(), agreed.terms
+    if before is None:
+        raise TypeError("an IKE SA that has ended has no successor")
+    secrets = rekey.finish(before, terms, agreed.seed, turn.rng)
+    new = old.sessions.successor(old, terms.role, terms.own_spi, turn.now)
+    new.link.peer_spi = terms.peer_spi
+    turn.trace.follows(old.link.initiator_spi, new.link.initiator_spi)
     new.rekey_at = renewal.jittered(verified.peer.lifetimes.ike_seconds, turn)
     new.reauth_at, new.wants_child = old.reauth_at, old.wants_child
     new.mobility, new.source = roaming.inherited(old), old.source
     new.unwanted, new.heir, new.up_since = old.unwanted, True, old.up_since
-    new.state = Established(rekeyed.secrets, verified, Children(), turn.now)
+    new.state = Established(secrets, verified, Children(), turn.now)
     return new
 
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 from hushwire.crypto.exchange import Rng
 from hushwire.crypto.sign import PrivateKey, PublicKey
 from hushwire.explain.outcome import Event
+from hushwire.explain.recorder import Recorder
 from hushwire.ike.effects import (
     CloseStream,
     ConfirmSa,
@@ -116,7 +117,10 @@ class Limits:
     before we do; so long an IKE SA has to repeat its last response. `again_seconds`: more or less,
     until the next attempt after TEMPORARY_FAILURE; `temporary_seconds`: when it has gone on so
     long, the two hosts will not agree any more (§2.25). `refused_seconds`: until the next attempt
-    after a refusal. `children`: CHILD_SAs on one IKE SA, old ones included.
+    after a refusal. `followup_seconds`: how long an IKE_FOLLOWUP_KE is waited for (RFC 9370
+    §2.2.4). `children`: CHILD_SAs on one IKE SA, old ones included.
+    `message_octets`: of one message in fragments, opened; `unproved_octets`: of all fragments whose
+    senders have not proved anything (RFC 7383 §5).
     """
 
     cookies_from: int = 32
@@ -129,7 +133,10 @@ class Limits:
     again_seconds: float = 2.0
     temporary_seconds: float = 180.0
     refused_seconds: float = 60.0
+    followup_seconds: float = 20.0
     children: int = 32
+    message_octets: int = 65536
+    unproved_octets: int = 4 * 1024 * 1024
 
 
 class IkeDrop(StrEnum):
@@ -141,6 +148,8 @@ class IkeDrop(StrEnum):
     BAD_ICV = "bad_icv"
     OUTSIDE_WINDOW = "outside_window"
     UNEXPECTED = "unexpected"
+    FRAGMENT_REPEATED = "fragment_repeated"
+    TOO_MANY_FRAGMENTS = "too_many_fragments"
     COOKIE_REQUIRED = "cookie_required"
     TOO_MANY_HALF_OPEN = "too_many_half_open"
     REFUSED = "refused"
@@ -163,18 +172,22 @@ class Incoming:
 class Turn:
     """One call into the protocol: the time, randomness, and the effects so far, in order.
 
-    `now` is in seconds from any fixed point; it only has to go forward.
+    `now` is in seconds from any fixed point; it only has to go forward. `trace` keeps what
+    `hushwire explain` tells.
     """
 
     now: float
     rng: Rng
     drops: dict[IkeDrop, int]
     effects: list[Effect] = field(default_factory=list)
+    trace: Recorder = field(default_factory=Recorder)
 
     def send(self, data: bytes, path: Path) -> None:
+        self.trace.sent(data, path.remote.ip, (path.local.port, path.remote.port))
         self.effects.append(Send(data, path))
 
     def report(self, event: Event) -> None:
+        self.trace.happened(event)
         self.effects.append(Report(event))
 
     def install_sa(self, sa: ChildSa) -> None:
@@ -211,3 +224,4 @@ class Turn:
 
     def drop(self, why: IkeDrop) -> None:
         self.drops[why] += 1
+        self.trace.dropped(why)

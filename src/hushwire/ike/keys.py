@@ -27,11 +27,20 @@ class IkeKeys:
 
 @dataclass(frozen=True, slots=True)
 class Seed:
-    """What one exchange has brought for new keys; `shared` is empty without a key exchange."""
+    """What CREATE_CHILD_SA has brought for new keys; `shared` is empty without a key exchange.
+
+    `more` are the secrets of additional ones, in their order (RFC 9370 §2.2.4).
+    """
 
     ni: bytes
     nr: bytes
     shared: bytes = field(default=b"", repr=False)
+    more: bytes = field(default=b"", repr=False)
+
+    @property
+    def octets(self) -> bytes:
+        """SK(0) | Ni | Nr | SK(1) | ... SK(n); without additional exchanges as in RFC 7296."""
+        return self.shared + self.ni + self.nr + self.more
 
     @property
     def lowest_nonce(self) -> bytes:
@@ -68,22 +77,33 @@ def _expand(
     return IkeKeys(*parts)
 
 
+def derive_mixed_ike_keys(
+    suite: IkeSuite,
+    sk_d: bytes,
+    shared: bytes,
+    nonces: tuple[bytes, bytes],
+    spis: tuple[bytes, bytes],
+) -> IkeKeys:
+    """SKEYSEED(n) = prf(SK_d(n-1), SK(n) | Ni | Nr): another key exchange (RFC 9370 §2.2.2)."""
+    return _expand(suite, suite.prf(sk_d, shared + b"".join(nonces)), nonces, spis)
+
+
 def derive_rekeyed_ike_keys(
     suite: IkeSuite, old: IkeSuite, sk_d: bytes, seed: Seed, spis: tuple[bytes, bytes]
 ) -> IkeKeys:
-    """SKEYSEED = prf(SK_d (old), g^ir (new) | Ni | Nr), by the PRF of the old IKE SA (§2.18).
+    """SKEYSEED = prf(SK_d (old), g^ir (new) | Ni | Nr ...), by the PRF of the old IKE SA (§2.18).
 
     The rest is as for a first IKE SA, with the new PRF. `spis` are the new SPIi and SPIr.
     """
-    skeyseed = old.prf(sk_d, seed.shared + seed.ni + seed.nr)
+    skeyseed = old.prf(sk_d, seed.octets)
     return _expand(suite, skeyseed, (seed.ni, seed.nr), spis)
 
 
 def derive_child_keys(prf: Prf, sk_d: bytes, seed: Seed, suite: EspSuite) -> tuple[bytes, bytes]:
-    """KEYMAT = prf+(SK_d, [g^ir (new) |] Ni | Nr) (RFC 7296 §2.17).
+    """KEYMAT = prf+(SK_d, [g^ir (new) |] Ni | Nr ...) (RFC 7296 §2.17).
 
     Returns the keys for traffic from the initiator and from the responder, in this order.
     """
     size = suite.cipher.keymat_octets
-    keymat = prf.plus(sk_d, seed.shared + seed.ni + seed.nr, 2 * size)
+    keymat = prf.plus(sk_d, seed.octets, 2 * size)
     return keymat[:size], keymat[size:]

@@ -59,7 +59,7 @@ DOUBT_TRIES = 2
 def deadline(session: Session) -> float:
     """When `timer` or `work` has something to do."""
     state, window = session.state, session.link.window
-    times = [math.inf if window.deadline is None else window.deadline]
+    times = [math.inf if window.deadline is None else window.deadline, session.link.gathers_until]
     if isinstance(state, HalfOpen | Closing | Replaced | Closed):
         times.append(state.until)
     if isinstance(state, AuthSent) and state.close_by is not None:
@@ -68,7 +68,11 @@ def deadline(session: Session) -> float:
         times.append(session.heard_at + state.liveness)
     if isinstance(state, Established):
         times.append(state.children.deadline)
-        if not window.busy and session.predecessor is None:
+        if session.awaited is not None:
+            times.append(session.awaited.until)
+            if not window.busy:
+                times.append(session.heard_at + state.verified.peer.liveness)
+        elif not window.busy and session.predecessor is None:
             rekeys = [max(child.rekey_at, child.known_at) for child in state.children.live]
             deletes = [child.known_at for child in state.children if child.stage is Stage.DELETING]
             times += [
@@ -84,6 +88,7 @@ def deadline(session: Session) -> float:
 def timer(session: Session, turn: Turn) -> None:
     """Do what is due at `turn.now`; what begins an exchange is left to `work`."""
     state = session.state
+    session.link.forget_fragments(turn.now)
     if isinstance(state, HalfOpen) and turn.now >= state.until:
         session.state = Closed(turn.now)
     elif isinstance(state, Closing) and turn.now >= state.until:
@@ -97,6 +102,8 @@ def timer(session: Session, turn: Turn) -> None:
         _retransmit(session, turn)
     if isinstance(state, Established):
         state.children.expire(turn)
+        if session.awaited is not None and turn.now >= session.awaited.until:
+            session.awaited = None
 
 
 def work(session: Session, turn: Turn) -> None:
@@ -109,7 +116,10 @@ def work(session: Session, turn: Turn) -> None:
     if not isinstance(state, Established) or session.predecessor is not None:
         return
     children, may_make = state.children, turn.now >= session.retry_at
-    if roaming.wants(session):
+    if session.awaited is not None:  # what the peer has begun goes first
+        if turn.now >= session.heard_at + state.verified.peer.liveness:
+            _ask_whether_it_lives(session, state, turn)
+    elif roaming.wants(session):
         roaming.inform(session, state, turn)
     elif children.deleting(turn.now) or session.unwanted:
         _delete_children(session, state, turn)
@@ -180,13 +190,11 @@ def deleted_children(session: Session, state: Established, job: DeleteChildren, 
 def _retransmit(session: Session, turn: Turn) -> None:
     window = session.link.window
     tries, seconds = window.sent, window.waited(turn.now)
-    data = window.again(turn.now)
-    if data is not None:
-        roaming.search(session)
-        if session.doubtful and window.sent > DOUBT_TRIES:
-            session.doubtful = False
-            turn.reauthenticate(session.peer_name)
-        turn.send(data, session.link.path)
+    roaming.search(session, tries)
+    if session.doubtful and tries >= DOUBT_TRIES:
+        session.doubtful = False
+        turn.reauthenticate(session.peer_name)
+    if session.link.retransmit(turn):
         if tries == TCP_AFTER_TRIES and connections.may_try_tcp(session.link, session.state):
             turn.try_tcp(session.peer_name)
         return

@@ -1,8 +1,9 @@
-"""How an IKE SA begins: IKE_SA_INIT and IKE_AUTH, on either side (RFC 7296 §1.2)."""
+"""How an IKE SA begins: IKE_SA_INIT, IKE_INTERMEDIATE and IKE_AUTH (RFC 7296 §1.2)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hushwire.explain.outcome import Authenticated, PeerAnswered, TunnelUp
 from hushwire.ike import closing, roaming
@@ -13,8 +14,17 @@ from hushwire.ike.link import Request
 from hushwire.ike.proofs import VerifiedPeer
 from hushwire.ike.renewal import jittered, new_child
 from hushwire.ike.session import Session
-from hushwire.ike.states import AuthSent, Established, HalfOpen, InitOffer, InitSent, Role, Secrets
-from hushwire.ike.tasks import auth, child, init, mobike
+from hushwire.ike.states import (
+    AuthSent,
+    Established,
+    HalfOpen,
+    InitOffer,
+    InitSent,
+    IntermediateSent,
+    Role,
+    Secrets,
+)
+from hushwire.ike.tasks import auth, child, init, intermediate, mobike
 from hushwire.ike.window import Arrival
 from hushwire.sa.association import ChildSa, Encapsulation
 from hushwire.wire.errors import WireError
@@ -54,13 +64,13 @@ def init_response(session: Session, incoming: Incoming, turn: Turn) -> None:
         return
     session.link.window.answered()
     session.link.peer_spi = incoming.header.responder_spi
-    _send_auth(session, state.peer, result, turn)
+    _keys_agreed(session, state.peer, result, turn)
 
 
 def answered_init(session: Session, incoming: Incoming, response: bytes, secrets: Secrets) -> None:
     """Begin as the responder: IKE_SA_INIT has been answered, IKE_AUTH has to follow in time."""
     session.link.peer_spi = incoming.header.initiator_spi
-    session.link.window.answering(incoming.data, response)
+    session.link.window.answering(incoming.data, (response,))
     session.state = HalfOpen(secrets, session.created_at + session.limits.half_open_seconds)
 
 
@@ -72,16 +82,62 @@ def repeat_init(session: Session, incoming: Incoming, turn: Turn) -> None:
         turn.drop(IkeDrop.OUTSIDE_WINDOW)
 
 
-# IKE_AUTH.
-
-
-def _send_auth(session: Session, peer: Peer, secrets: Secrets, turn: Turn) -> None:
+def _keys_agreed(session: Session, peer: Peer, secrets: Secrets, turn: Turn) -> None:
+    """As the initiator: from now on everything is encrypted."""
     address = session.link.path.remote.ip
     in_tcp = secrets.encapsulation is Encapsulation.TCP
     nat = "" if in_tcp else secrets.nat.describe()
     turn.report(PeerAnswered(peer.name, str(address), secrets.suite.name, nat))
+    if secrets.encapsulation is Encapsulation.UDP:
+        session.link.float_to_natt_port()
+    _go_on(session, peer, secrets, turn)
+
+
+# IKE_INTERMEDIATE.
+
+
+def _go_on(session: Session, peer: Peer, secrets: Secrets, turn: Turn) -> None:
+    """Another key exchange, if one has been agreed on and is not done."""
+    if intermediate.next_exchange(secrets) is None:
+        _send_auth(session, peer, secrets, turn)
+        return
+    key, payloads = intermediate.request(secrets, turn.rng)
+    plain = session.link.request(secrets, ExchangeType.IKE_INTERMEDIATE, payloads, turn)
+    session.state = IntermediateSent(peer, secrets, key, plain)
+
+
+def intermediate_response(
+    session: Session,
+    state: IntermediateSent,
+    payloads: tuple[Payload, ...],
+    plain: bytes,
+    turn: Turn,
+) -> None:
+    """`plain` is the response as RFC 9242 §3.3.2 authenticates it."""
+    try:
+        secrets = intermediate.accept(state, payloads, plain, session.link.spis, turn.rng)
+    except NegotiationFailedError as failed:
+        closing.fail(session, failed.outcome, turn)
+        return
+    _go_on(session, state.peer, secrets, turn)
+
+
+def answer_intermediate(session: Session, state: HalfOpen, request: Request, turn: Turn) -> None:
+    """The initiator's next key exchange."""
+    secrets = request.secrets
+    payloads, shared = intermediate.answer(secrets, request.payloads, turn.rng)
+    plain = session.link.respond(request, payloads, turn)
+    plains = request.plain, plain
+    mixed = intermediate.answered(secrets, shared, plains, session.link.spis, turn.rng)
+    session.state = replace(state, secrets=mixed)
+
+
+# IKE_AUTH.
+
+
+def _send_auth(session: Session, peer: Peer, secrets: Secrets, turn: Turn) -> None:
     mobile = secrets.nat.supported and mobike.offered(peer, session.link.path)
-    if mobile or secrets.encapsulation is Encapsulation.UDP:
+    if mobile:
         # RFC 4555 §3.3: so that no port has to change when a NAT is found later.
         session.link.float_to_natt_port()
     spi = session.new_spi()
@@ -125,6 +181,8 @@ def auth_response(
 def answer_auth(session: Session, request: Request, peers: Sequence[Peer], turn: Turn) -> None:
     """The initiator says who it is."""
     secrets, path = request.secrets, request.incoming.path
+    if intermediate.next_exchange(secrets) is not None:
+        raise WireError("IKE_AUTH before the key exchanges that were agreed on")
     session.link.path = path
     try:
         result = auth.answer(peers, secrets, request.payloads, session.new_spi(), path)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hushwire.crypto.suites import choose, describe
+from hushwire.crypto.choice import choose
+from hushwire.crypto.suites import describe
 from hushwire.wire.ike.payloads.sa import Proposal, SecurityAssociation, Transform
 from hushwire.wire.registry import ProtocolId
 

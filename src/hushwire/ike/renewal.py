@@ -16,21 +16,25 @@ from dataclasses import replace
 
 from hushwire.explain.outcome import PeerMisbehaved, Rekeyed, RekeyFailed
 from hushwire.ike import closing
+from hushwire.ike.awaited import Awaited
 from hushwire.ike.children import Child, Children, Stage
 from hushwire.ike.failure import NegotiationFailedError
 from hushwire.ike.inputs import Turn
 from hushwire.ike.jobs import MakeChild, RekeyIke
+from hushwire.ike.keys import Seed
 from hushwire.ike.link import Request
 from hushwire.ike.session import Session
 from hushwire.ike.states import Established
-from hushwire.ike.tasks import create
-from hushwire.ike.tasks.child import Between
+from hushwire.ike.tasks import child as child_task
+from hushwire.ike.tasks import create, followup
+from hushwire.ike.tasks.child import Between, Terms
 from hushwire.sa.association import ChildSa
 from hushwire.wire.ike.message import Payload, every
 from hushwire.wire.ike.payloads.notify import Notify
 from hushwire.wire.registry import KeyExchangeId, NotifyType, ProtocolId
 
 WHAT = "CHILD_SA"
+TRY_AGAIN = (NotifyType.TEMPORARY_FAILURE, NotifyType.STATE_NOT_FOUND)
 
 
 def new_child(seconds: float | None, sa: ChildSa, turn: Turn) -> Child:
@@ -73,7 +77,12 @@ def response(
     peer, children, old = state.verified.peer, state.children, job.replaces
     between = Between(peer, state.secrets, session.link.path)
     try:
-        made, seed = create.accept(between, job.kept, payloads)
+        agreed = (
+            followup.accept(job.more, payloads)
+            if job.more
+            else create.accept(between, job.kept, payloads)
+        )
+        made = None if agreed.rest else child_task.make(between, agreed.terms, agreed.seed)
     except NegotiationFailedError as failed:
         session.unwanted.append(job.kept.inbound_spi)  # the peer believes that all is well
         _failed(session, state, job, failed, turn)
@@ -81,19 +90,40 @@ def response(
     session.failing_since = None
     until = turn.now + session.limits.replaced_seconds
     # §2.8.1: of two that crossed, the one with the lowest nonce goes, by the hand that made it.
-    loses = job.crossed is not None and seed.lowest_nonce < job.crossed[1].lowest_nonce
-    child = new_child(peer.lifetimes.child_seconds, replace(made, await_proof=loses), turn)
-    children.install(child, turn)
+    theirs = _crossing(session, job)
+    loses = theirs is not None and agreed.seed.lowest_nonce < theirs.lowest_nonce
+    if made is not None:
+        child = new_child(peer.lifetimes.child_seconds, replace(made, await_proof=loses), turn)
+        children.install(child, turn)
+        if loses:
+            children.delete(child, turn)
     if loses:
-        children.delete(child, turn)
-        if old is not None:
+        # Before the last key exchange there is nothing to delete: it is not gone on with.
+        if job.crossed is not None and old is not None:
             children.replaced(old, until)
         return
     if job.crossed is not None:
         children.replaced(job.crossed[0], until)
+        job.crossed = None
+    elif theirs is not None:
+        session.awaited = None  # the peer does not go on with it
+    if made is None:
+        job.more = followup.ask(agreed, payloads, turn.rng)
+        session.doing = job
+        session.link.request(state.secrets, job.exchange, followup.request(job.more), turn)
+        return
     if old is not None:
         children.delete(old, turn)
     turn.report(Rekeyed(peer.name, WHAT, made.suite.name, initiator=True))
+
+
+def _crossing(session: Session, job: MakeChild) -> Seed | None:
+    """The peer's rekeying of the same CHILD_SA, which it has finished or not."""
+    if job.crossed is not None:
+        return job.crossed[1]
+    awaited = session.awaited
+    same = awaited is not None and awaited.old is not None and awaited.old is job.replaces
+    return awaited.seed if awaited is not None and same else None
 
 
 def _refused(
@@ -103,7 +133,7 @@ def _refused(
     if job.crossed is not None and old is not None:
         # The peer's own rekeying was over before ours reached it: nothing is left to do (§2.8.1).
         children.replaced(old, turn.now + session.limits.replaced_seconds)
-    elif error.type == NotifyType.TEMPORARY_FAILURE:
+    elif error.type in TRY_AGAIN:
         session.wants_child = old is None
         if not session.try_again(turn):
             out_of_step(session, state, turn)
@@ -150,21 +180,45 @@ def _failed(
 
 def answer(session: Session, state: Established, request: Request, turn: Turn) -> None:
     """A CREATE_CHILD_SA request for a CHILD_SA."""
-    children, job = state.children, session.doing
-    old, refusal = _judge(session, children, request)
+    old, refusal = _judge(session, state.children, request)
     if refusal is not None:
         session.link.respond(request, (refusal,), turn)
         return
     peer = state.verified.peer
     between = Between(peer, state.secrets, session.link.path)
     try:
-        payloads, made, seed = create.answer(between, request.payloads, session.new_spi(), turn.rng)
+        payloads, agreed = create.answer(between, request.payloads, session.new_spi(), turn.rng)
     except NegotiationFailedError as failed:
-        session.link.respond(request, failed.told, turn)
-        if failed.outcome is not None:
-            turn.report(RekeyFailed(peer.name, WHAT, failed.name, 0.0, failed.outcome))
+        _refuse(session, state, request, failed, turn)
         return
-    child = new_child(peer.lifetimes.child_seconds, made, turn)
+    if not agreed.rest:
+        made(session, state, request, (agreed.terms, agreed.seed, old), turn, payloads=payloads)
+        return
+    link, notify = followup.new_link(turn.rng)
+    until = turn.now + session.limits.followup_seconds
+    session.awaited = Awaited(agreed, link, until, old)
+    session.link.respond(request, (*payloads, notify), turn)
+
+
+def made(
+    session: Session,
+    state: Established,
+    request: Request,
+    agreed: tuple[Terms, Seed, Child | None],
+    turn: Turn,
+    *,
+    payloads: tuple[Payload, ...],
+) -> None:
+    """All key exchanges are done: the SA, in place of an old one or not, and the response."""
+    (terms, seed, old), peer = agreed, state.verified.peer
+    children, job = state.children, session.doing
+    between = Between(peer, state.secrets, session.link.path)
+    try:
+        sa = replace(child_task.make(between, terms, seed), await_proof=True)
+    except NegotiationFailedError as failed:
+        _refuse(session, state, request, failed, turn)
+        return
+    child = new_child(peer.lifetimes.child_seconds, sa, turn)
     child.known_at, child.awaits = turn.now + session.limits.replaced_seconds, True
     # The inbound SA is installed before the message that lets the peer use it is sent.
     children.install(child, turn)
@@ -173,14 +227,27 @@ def answer(session: Session, state: Established, request: Request, turn: Turn) -
     elif old is not None:
         children.replaced(old, turn.now + session.limits.replaced_seconds)
     session.link.respond(request, payloads, turn)
-    turn.report(Rekeyed(peer.name, WHAT, made.suite.name, initiator=False))
+    turn.report(Rekeyed(peer.name, WHAT, sa.suite.name, initiator=False))
+
+
+def _refuse(
+    session: Session,
+    state: Established,
+    request: Request,
+    why: NegotiationFailedError,
+    turn: Turn,
+) -> None:
+    session.link.respond(request, why.told, turn)
+    if why.outcome is not None:
+        turn.report(RekeyFailed(state.verified.peer.name, WHAT, why.name, 0.0, why.outcome))
 
 
 def _judge(
     session: Session, children: Children, request: Request
 ) -> tuple[Child | None, Notify | None]:
     """Which one is to be rekeyed, and why it cannot be (§2.25.1, §2.25.2)."""
-    if isinstance(session.doing, RekeyIke):
+    job = session.doing
+    if isinstance(job, RekeyIke):
         return None, Notify(NotifyType.TEMPORARY_FAILURE)
     for notify in every(request.payloads, Notify):
         if notify.type == NotifyType.REKEY_SA:
@@ -190,7 +257,9 @@ def _judge(
                     NotifyType.CHILD_SA_NOT_FOUND, protocol=notify.protocol, spi=notify.spi
                 )
                 return None, lost
-            if old.stage is not Stage.LIVE:
+            # With `more` the peer has not known of ours, and the nonces say that ours goes on.
+            decided = isinstance(job, MakeChild) and job.replaces is old and job.more
+            if old.stage is not Stage.LIVE or decided:
                 return old, Notify(NotifyType.TEMPORARY_FAILURE)
             if len(children) < 2 * session.limits.children:
                 return old, None
@@ -204,7 +273,8 @@ def _judge(
 
 def without_tunnel(session: Session, state: Established, turn: Turn) -> None:
     """An IKE SA without a CHILD_SA is of no use here: close it, and begin anew."""
-    on_its_way = session.wants_child or isinstance(session.doing, MakeChild)
+    begun = session.awaited is not None and not session.awaited.is_ike
+    on_its_way = session.wants_child or isinstance(session.doing, MakeChild) or begun
     if not state.children.live and not on_its_way:
         closing.without_tunnel(session, state, turn)
 

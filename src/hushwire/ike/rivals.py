@@ -10,7 +10,16 @@ from hushwire.ike.connections import may_try_tcp
 from hushwire.ike.inputs import Turn
 from hushwire.ike.session import Session
 from hushwire.ike.sessions import Sessions
-from hushwire.ike.states import AuthSent, Closed, Closing, Established, InitSent, Replaced, Role
+from hushwire.ike.states import (
+    AuthSent,
+    Closed,
+    Closing,
+    Established,
+    InitSent,
+    IntermediateSent,
+    Replaced,
+    Role,
+)
 from hushwire.sa.association import Carrier
 
 _RESPONSE_SECONDS = 1.0  # after that the peer has got what we sent
@@ -35,13 +44,14 @@ class Rivals:
     def under_way(self, name: str) -> bool:
         """Is an attempt with this peer not finished yet?"""
         return any(
-            session.peer_name == name and isinstance(session.state, InitSent | AuthSent)
+            session.peer_name == name
+            and isinstance(session.state, InitSent | IntermediateSent | AuthSent)
             for session in self._sessions
         )
 
     def first_answered_wins(self, session: Session, turn: Turn) -> None:
         """Of two attempts, in UDP and in TCP, the one that is not answered yet ends."""
-        if isinstance(session.state, AuthSent):
+        if isinstance(session.state, IntermediateSent | AuthSent):
             for other in self._sessions:
                 if isinstance(other.state, InitSent) and other.peer_name == session.peer_name:
                     closing.close(other, turn)
@@ -59,7 +69,7 @@ class Rivals:
             if other is new or other.peer_name != name:
                 continue
             state = other.state
-            if isinstance(state, InitSent):
+            if isinstance(state, InitSent | IntermediateSent):
                 closing.close(other, turn)  # nobody has proved anything yet: it leaves no trace
             if not isinstance(state, Established):
                 continue

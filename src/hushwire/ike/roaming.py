@@ -19,7 +19,7 @@ from hushwire.ike.jobs import Inform
 from hushwire.ike.link import NATT_PORT, Link, Request
 from hushwire.ike.mobility import IpAddress, Mobility
 from hushwire.ike.session import Session
-from hushwire.ike.states import AuthSent, Established, InitSent, Replaced
+from hushwire.ike.states import AuthSent, Established, InitSent, IntermediateSent, Replaced
 from hushwire.ike.tasks import mobike
 from hushwire.sa.association import Address, Carrier, ChildSa, Encapsulation, Path
 from hushwire.wire.ike.message import Payload, every
@@ -64,7 +64,7 @@ def look(session: Session, turn: Turn) -> None:
     changed = source is not None and source != link.path.local.ip
     is_new = changed and (gone or (before is not None and source != before))
     match session.state:
-        case InitSent() | AuthSent() if is_new:
+        case InitSent() | IntermediateSent() | AuthSent() if is_new:
             name = session.peer_name
             closing.closed(session, turn)
             turn.reauthenticate(name)
@@ -90,7 +90,7 @@ def _move(
     elif source is not None and mobility.cut:
         # Back again, and a NAT may have forgotten us meanwhile.
         mobility.update = mobility.update or link.opener
-        _repeat(link, turn)
+        link.resend(turn)
     elif mobility.told != session.sessions.surroundings.own:
         mobility.announce = True
     if source is not None:
@@ -115,10 +115,10 @@ def _find_another(session: Session, mobility: Mobility) -> bool:
     return True
 
 
-def search(session: Session) -> None:
-    """A request has been sent several times, and nothing came back."""
+def search(session: Session, tries: int) -> None:
+    """A request has been sent so often, and nothing came back."""
     mobility = session.mobility
-    if mobility is not None and session.link.window.sent >= SEARCH_AFTER_TRIES:
+    if mobility is not None and tries >= SEARCH_AFTER_TRIES:
         _find_another(session, mobility)
 
 
@@ -138,13 +138,7 @@ def _go(session: Session, path: Path, turn: Turn) -> None:
     if isinstance(state, Established):
         state.children.moved(path, turn)
         turn.report(Moved(session.peer_name, str(path.local.ip), str(path.remote.ip)))
-    _repeat(link, turn)
-
-
-def _repeat(link: Link, turn: Turn) -> None:
-    request = link.window.in_flight
-    if request is not None:
-        turn.send(request, link.path)
+    link.resend(turn)
 
 
 def _from(source: IpAddress, link: Link) -> Path:
@@ -311,7 +305,7 @@ def _follow(
     else:
         mobility.unproved = path
     if moved:
-        _repeat(link, turn)
+        link.resend(turn)
 
 
 def _is_inside(state: Established, address: IpAddress) -> bool:

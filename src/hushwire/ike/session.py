@@ -9,22 +9,12 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
+from hushwire.ike.awaited import Awaited
 from hushwire.ike.inputs import Limits, Turn
 from hushwire.ike.jobs import Job
 from hushwire.ike.link import Link
 from hushwire.ike.mobility import IpAddress, Mobility, Surroundings
-from hushwire.ike.states import (
-    AuthSent,
-    Closed,
-    Closing,
-    Established,
-    HalfOpen,
-    Replaced,
-    Role,
-    Secrets,
-    State,
-    peer_name,
-)
+from hushwire.ike.states import Closed, InitSent, Role, Secrets, State, peer_name
 
 
 class Siblings(Protocol):
@@ -40,6 +30,8 @@ class Siblings(Protocol):
     def free_ike_spi(self) -> bytes: ...
 
     def free_esp_spi(self) -> int: ...
+
+    def unproved_octets(self) -> int: ...
 
 
 class Session:
@@ -70,6 +62,7 @@ class Session:
 
         self.mobility: Mobility | None = None  # both hosts speak MOBIKE
         self.source: IpAddress | None = None  # what the kernel would send from, when last asked
+        self.awaited: Awaited | None = None  # what the peer has begun, and not finished yet
 
         self.up_since = math.inf  # since when the peer is authenticated
         self.heir = False  # it came about by rekeying
@@ -101,9 +94,7 @@ class Session:
     def secrets(self) -> Secrets | None:
         """The keys of the IKE SA, while it has any."""
         state = self.state
-        if isinstance(state, AuthSent | HalfOpen | Established | Replaced | Closing):
-            return state.secrets
-        return None
+        return None if isinstance(state, InitSent | Closed) else state.secrets
 
     def try_again(self, turn: Turn) -> bool:
         """After TEMPORARY_FAILURE, a little later; False when that has gone on for too long."""

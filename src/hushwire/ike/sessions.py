@@ -13,6 +13,7 @@ from hushwire.ike.link import Link
 from hushwire.ike.mobility import Surroundings
 from hushwire.ike.session import Session
 from hushwire.ike.states import AuthSent, Closed, Established, HalfOpen, Role
+from hushwire.ike.tasks.rekey import NewIke
 from hushwire.sa.association import FIRST_FREE_SPI, Address, Carrier, ChildSa, Path
 
 
@@ -65,6 +66,7 @@ class Sessions:
         """A rekeyed IKE SA, where the old one was; message IDs begin at 0 again (§2.18)."""
         path = old.link.path
         link = Link(role, own_spi, path, self._patience_for(path), opener=old.link.opener)
+        link.datagram_octets = old.link.datagram_octets
         return self._add(link, now)
 
     def _add(self, link: Link, now: float) -> Session:
@@ -78,6 +80,10 @@ class Sessions:
     def waiting(self) -> list[Session]:
         """Those whose initiator has not proved anything yet."""
         return [s for s in self.half_open.values() if isinstance(s.state, HalfOpen)]
+
+    def unproved_octets(self) -> int:
+        """Of fragments that are kept for those."""
+        return sum(session.link.gathered_octets for session in self.waiting())
 
     def forget_closed(self, now: float) -> None:
         """Drop those that have nothing more to repeat."""
@@ -113,6 +119,9 @@ class Sessions:
 def _inbound_spis(session: Session) -> list[int]:
     state, job = session.state, session.doing
     spis = [job.kept.inbound_spi] if isinstance(job, MakeChild) else []
+    awaited = session.awaited
+    if awaited is not None and not isinstance(awaited.agreed.terms, NewIke):
+        spis.append(awaited.agreed.terms.inbound_spi)
     if isinstance(state, AuthSent):
         spis.append(state.inbound_spi)
     if isinstance(state, Established):

@@ -1,7 +1,8 @@
 """The states of an IKE SA, each holding exactly what is known in it.
 
-    initiator:  InitSent ──► AuthSent ──► Established ──► Closing ──► Closed
-    responder:               HalfOpen ──► Established ──► Closing ──► Closed
+    initiator:  InitSent ──► IntermediateSent ──► AuthSent ──► Established ──► Closing ──► Closed
+                    └────────────────────────────────┘ no additional key exchange
+    responder:                                    HalfOpen ──► Established ──► Closing ──► Closed
 
     rekeyed by the peer:     Established ──► Replaced ──► Closed; the new IKE SA begins Established
 
@@ -47,10 +48,31 @@ class InitOffer:
 
 
 @dataclass(frozen=True, slots=True)
+class IntAuth:
+    """What AUTH has to cover of so many IKE_INTERMEDIATE exchanges (RFC 9242 §3.3.2).
+
+    `i` and `r` are IntAuth_iN and IntAuth_rN.
+    """
+
+    count: int = 0
+    i: bytes = b""
+    r: bytes = b""
+
+    @property
+    def octets(self) -> bytes:
+        """Nothing without any exchange. IKE_AUTH comes right after the last one."""
+        message_id = self.count + 1
+        return self.i + self.r + message_id.to_bytes(4, "big") if self.count else b""
+
+
+@dataclass(frozen=True, slots=True)
 class Secrets:
     """What a finished IKE_SA_INIT leaves: keys shared with somebody not yet proved.
 
+    IKE_INTERMEDIATE exchanges replace the keys, and are counted in `int_auth`.
+
     `init_request` and `init_response` are the two messages octet for octet, for AUTH.
+    `fragmentation`: both can put fragments of messages together (RFC 7383 §2.3).
     """
 
     suite: IkeSuite
@@ -63,6 +85,8 @@ class Secrets:
     nat: NatView
     encapsulation: Encapsulation
     peer_hashes: frozenset[int]
+    fragmentation: bool = False
+    int_auth: IntAuth = IntAuth()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +94,16 @@ class InitSent:
     peer: Peer
     offer: InitOffer
     request: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class IntermediateSent:
+    """`plain` is our request as AUTH has to cover it."""
+
+    peer: Peer
+    secrets: Secrets
+    key: Offer = field(repr=False)
+    plain: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +118,7 @@ class AuthSent:
 
 @dataclass(frozen=True, slots=True)
 class HalfOpen:
-    """The responder waits for IKE_AUTH until `until`, then forgets."""
+    """The responder waits for IKE_INTERMEDIATE and IKE_AUTH until `until`, then forgets."""
 
     secrets: Secrets
     until: float
@@ -139,12 +173,14 @@ class Closed:
     until: float
 
 
-State = InitSent | AuthSent | HalfOpen | Established | Replaced | Closing | Closed
+State = (
+    InitSent | IntermediateSent | AuthSent | HalfOpen | Established | Replaced | Closing | Closed
+)
 
 
 def peer_name(state: State) -> str:
     """Our name for the peer; "" while a responder does not know it, and after the end."""
-    if isinstance(state, InitSent | AuthSent):
+    if isinstance(state, InitSent | IntermediateSent | AuthSent):
         return state.peer.name
     if isinstance(state, Established):
         return state.verified.peer.name

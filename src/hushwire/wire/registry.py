@@ -9,12 +9,14 @@ from enum import IntEnum, IntFlag
 
 
 class ExchangeType(IntEnum):
-    """RFC 7296 §3.1."""
+    """RFC 7296 §3.1, RFC 9242 §6, RFC 9370 §4."""
 
     IKE_SA_INIT = 34
     IKE_AUTH = 35
     CREATE_CHILD_SA = 36
     INFORMATIONAL = 37
+    IKE_INTERMEDIATE = 43
+    IKE_FOLLOWUP_KE = 44
 
 
 class HeaderFlag(IntFlag):
@@ -45,6 +47,7 @@ class PayloadType(IntEnum):
     SK = 46
     CP = 47
     EAP = 48
+    SKF = 53  # RFC 7383 §2.5
 
 
 class ProtocolId(IntEnum):
@@ -57,13 +60,20 @@ class ProtocolId(IntEnum):
 
 
 class TransformType(IntEnum):
-    """RFC 7296 §3.3.2."""
+    """RFC 7296 §3.3.2, RFC 9370 §4. ADDKE1 to ADDKE7 have the transform IDs of KE."""
 
     ENCR = 1
     PRF = 2
     INTEG = 3
     KE = 4
     ESN = 5
+    ADDKE1 = 6
+    ADDKE2 = 7
+    ADDKE3 = 8
+    ADDKE4 = 9
+    ADDKE5 = 10
+    ADDKE6 = 11
+    ADDKE7 = 12
 
 
 class EncryptionId(IntEnum):
@@ -94,14 +104,24 @@ class IntegrityId(IntEnum):
 
 
 class KeyExchangeId(IntEnum):
-    """Transform type 4: RFC 7296 §3.3.2, RFC 5903 §7, RFC 8031 §4."""
+    """Transform type 4: RFC 7296 §3.3.2, RFC 3526 §8, RFC 5903 §7, RFC 8031 §4.
+
+    ML-KEM: draft-ietf-ipsecme-ikev2-mlkem §4.
+    """
 
     NONE = 0
     MODP_2048 = 14
+    MODP_3072 = 15
+    MODP_4096 = 16
+    MODP_6144 = 17
+    MODP_8192 = 18
     ECP_256 = 19
     ECP_384 = 20
     ECP_521 = 21
     X25519 = 31
+    ML_KEM_512 = 35
+    ML_KEM_768 = 36
+    ML_KEM_1024 = 37
 
 
 class EsnId(IntEnum):
@@ -118,7 +138,7 @@ class AttributeType(IntEnum):
 
 
 class NotifyType(IntEnum):
-    """RFC 7296 §3.10.1, RFC 7427 §4, RFC 4555 §4."""
+    """RFC 7296 §3.10.1, RFC 4555 §4, RFC 7427 §4, RFC 8784 §7, RFC 9242 §6, RFC 9370 §4."""
 
     UNSUPPORTED_CRITICAL_PAYLOAD = 1
     INVALID_IKE_SPI = 4
@@ -139,6 +159,7 @@ class NotifyType(IntEnum):
     UNEXPECTED_NAT_DETECTED = 41
     TEMPORARY_FAILURE = 43
     CHILD_SA_NOT_FOUND = 44
+    STATE_NOT_FOUND = 47
     # Status types begin at 16384.
     INITIAL_CONTACT = 16384
     SET_WINDOW_SIZE = 16385
@@ -159,7 +180,13 @@ class NotifyType(IntEnum):
     UPDATE_SA_ADDRESSES = 16400
     COOKIE2 = 16401
     NO_NATS_ALLOWED = 16402
+    IKEV2_FRAGMENTATION_SUPPORTED = 16430  # RFC 7383 §2.3
     SIGNATURE_HASH_ALGORITHMS = 16431
+    USE_PPK = 16435
+    PPK_IDENTITY = 16436
+    NO_PPK_AUTH = 16437
+    INTERMEDIATE_EXCHANGE_SUPPORTED = 16438
+    ADDITIONAL_KEY_EXCHANGE = 16441
 
 
 FIRST_STATUS_NOTIFY = 16384

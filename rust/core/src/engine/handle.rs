@@ -89,17 +89,14 @@ impl Engine {
     /// # Errors
     /// `Gone`; else why it is not installed.
     pub fn install(&self, child: ChildSa) -> Result<Result<(), Refused>, Gone> {
-        self.call(move |pump| {
-            let now = pump.clock();
-            pump.table().install(&child, now)
-        })
+        self.call(move |pump| pump.install(&child))
     }
 
     /// # Errors
     /// `Gone`; else that it is not here.
     pub fn update(&self, spi: u32, way: Way) -> Result<Result<(), Unknown>, Gone> {
         self.call(move |pump| {
-            let tunnel = pump.table().named(spi)?;
+            let tunnel = pump.named(spi)?;
             (tunnel.path, tunnel.encapsulation) = (way.path, way.encapsulation);
             (tunnel.keepalive, tunnel.follow) = (way.keepalive, way.follow);
             Ok(())
@@ -123,7 +120,7 @@ impl Engine {
     /// `Gone`; else that it is not here.
     pub fn confirm(&self, spi: u32) -> Result<Result<(), Unknown>, Gone> {
         self.call(move |pump| {
-            pump.table().named(spi)?.proved = true;
+            pump.named(spi)?.proved = true;
             Ok(())
         })
     }
@@ -134,7 +131,7 @@ impl Engine {
     /// `Gone`; else that it is not here.
     pub fn retire(&self, spi: u32) -> Result<Result<(), Unknown>, Gone> {
         self.call(move |pump| {
-            pump.table().named(spi)?.retired = true;
+            pump.named(spi)?.retired = true;
             Ok(())
         })
     }
@@ -142,7 +139,7 @@ impl Engine {
     /// # Errors
     /// `Gone`; else that it is not here.
     pub fn remove(&self, spi: u32) -> Result<Result<(), Unknown>, Gone> {
-        self.call(move |pump| pump.table().remove(spi))
+        self.call(move |pump| pump.remove(spi))
     }
 
     /// # Errors

@@ -33,8 +33,9 @@ impl Pump {
     ) -> Result<usize, Cause> {
         let (spi, _) = parse_header(packet).ok_or(Cause::Truncated)?;
         let index = self.table.inbound(spi).ok_or(Cause::UnknownSpi)?;
-        let tunnel = self.table.get_mut(index).ok_or(Cause::UnknownSpi)?;
-        let (payload, next_header) = tunnel.inbound.open(packet)?;
+        let tunnel = self.table.get(index).ok_or(Cause::UnknownSpi)?;
+        let half = self.receiving.get_mut(index).ok_or(Cause::UnknownSpi)?;
+        let (payload, next_header) = half.inbound.open(packet)?;
         let Some(hosts) = &tunnel.hosts else {
             let packet = inner(payload, next_header)?;
             self.inspect(index, packet)?;
@@ -66,10 +67,11 @@ impl Pump {
         if !tunnel.matcher.inbound(&flow) || !self.table.belongs(index, &flow) {
             return Err(Cause::SelectorMismatchIn);
         }
-        let now = self.now;
-        if let Some(tunnel) = self.table.get_mut(index) {
-            tunnel.proved = true;
-            tunnel.counters.last_in = Some(now);
+        if !tunnel.proved {
+            self.proved.push(index);
+        }
+        if let Some(half) = self.receiving.get_mut(index) {
+            half.last = Some(self.now);
         }
         Ok(flow)
     }

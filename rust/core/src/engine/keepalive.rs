@@ -1,36 +1,46 @@
 //! Keepalives for the NATs on the way (RFC 3948 §4).
 
+use std::collections::HashMap;
+
 use super::outbox::{cause_of, send_keepalive};
-use super::pump::Pump;
-use super::tunnel::Tunnel;
+use super::outward::Outward;
+use super::table::Table;
 use crate::sa::child::{Encapsulation, Path};
 
-impl Pump {
-    /// One octet, when nothing else has kept the NAT's mapping alive.
-    pub(super) fn send_keepalives(&mut self) {
+impl Outward {
+    /// One octet, when nothing else has kept the NAT's mapping alive; when to look again.
+    pub(super) fn send_keepalives(&mut self, table: &Table, now: f64) -> f64 {
         let interval = self.interface.keepalive_seconds;
-        self.next_keepalive = self.now + interval;
-        let waits = |it: &Tunnel| it.keepalive && it.encapsulation == Encapsulation::Udp;
+        let mut next = now + interval;
+        let waiting = table.with_keepalive();
+        let in_udp = |index: usize| {
+            let tunnel = table.get(index)?;
+            (tunnel.encapsulation == Encapsulation::Udp).then_some(tunnel)
+        };
         // An old SA and the one that replaces it share a mapping: one packet is enough for both.
-        let mut newest: Vec<(Path, f64)> = Vec::new();
-        for tunnel in self.table.iter().filter(|it| waits(it)) {
-            match newest.iter_mut().find(|(path, _)| *path == tunnel.path) {
-                Some((_, last)) => *last = last.max(tunnel.last_out),
-                None => newest.push((tunnel.path, tunnel.last_out)),
+        let mut newest: HashMap<Path, f64> = HashMap::new();
+        for index in &waiting {
+            if let (Some(tunnel), Some(half)) = (in_udp(*index), self.sending.get(*index)) {
+                let last = newest.entry(tunnel.path).or_insert(half.last);
+                *last = last.max(half.last);
             }
         }
-        for tunnel in self.table.iter_mut().rev().filter(|it| waits(it)) {
-            let Some((_, last)) = newest.iter_mut().find(|(path, _)| *path == tunnel.path) else {
+        for index in waiting {
+            let (Some(tunnel), Some(half)) = (in_udp(index), self.sending.get_mut(index)) else {
                 continue;
             };
-            if *last + interval <= self.now {
-                tunnel.last_out = self.now;
-                *last = self.now;
+            let Some(last) = newest.get_mut(&tunnel.path) else {
+                continue;
+            };
+            if *last + interval <= now {
+                half.last = now;
+                *last = now;
                 if let Err(error) = send_keepalive(tunnel, &self.interface.sockets) {
                     self.drops.count(cause_of(&error));
                 }
             }
-            self.next_keepalive = self.next_keepalive.min(*last + interval);
+            next = next.min(*last + interval);
         }
+        next
     }
 }

@@ -2,16 +2,20 @@
 
 mod delivery;
 mod events;
+mod halves;
 mod handle;
 mod interface;
 mod inward;
+mod jobs;
 mod keepalive;
+mod lending;
 mod origins;
 mod outbox;
 mod outward;
 mod own_header;
 mod pump;
 mod reading;
+mod sealing;
 mod streams;
 mod table;
 mod transport;

@@ -2,8 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::events::Event;
+use super::events::{Event, Events};
 use super::pump::Pump;
+use super::table::Table;
 use crate::esp::drops::Cause;
 use crate::sa::child::{Encapsulation, Endpoint, Path};
 use crate::wire::esp::parse_header;
@@ -14,6 +15,29 @@ const UNKNOWN_SECONDS: f64 = 1.0;
 const IKE_PORT: u16 = 500;
 const NATT_PORT: u16 = 4500;
 
+/// What has been noticed in the batch that is being read.
+#[derive(Default)]
+pub struct Origins {
+    next_unknown: f64,
+    moved: Vec<(usize, Path)>,
+}
+
+impl Origins {
+    pub fn is_empty(&self) -> bool {
+        self.moved.is_empty()
+    }
+
+    /// The tunnels send from now on to where their newest packets came from.
+    pub fn settle(&mut self, table: &mut Table, events: &Events) {
+        for (index, path) in self.moved.drain(..) {
+            if let Some(tunnel) = table.get_mut(index) {
+                tunnel.path = path;
+                events.put(Event::PathMoved(tunnel.inbound_spi, path));
+            }
+        }
+    }
+}
+
 impl Pump {
     /// `packet` came by `path`, in UDP or as protocol 50, and this has become of it.
     pub(super) fn came_by(&mut self, outcome: Result<usize, Cause>, packet: &[u8], path: Path) {
@@ -21,26 +45,27 @@ impl Pump {
             return;
         };
         match outcome {
-            Ok(index) => self.follow(index, low32, path),
-            Err(Cause::UnknownSpi) if self.now >= self.next_unknown => {
-                self.next_unknown = self.now + UNKNOWN_SECONDS;
+            Ok(index) => self.note(index, low32, path),
+            Err(Cause::UnknownSpi) if self.now >= self.origins.next_unknown => {
+                self.origins.next_unknown = self.now + UNKNOWN_SECONDS;
                 let _ = self.events.offer(Event::UnknownSpi(spi, path));
             }
             Err(_) => {}
         }
     }
 
-    fn follow(&mut self, index: usize, low32: u32, path: Path) {
-        if let Some(tunnel) = self.table.get_mut(index)
+    fn note(&mut self, index: usize, low32: u32, path: Path) {
+        if let (Some(tunnel), Some(half)) = (self.table.get(index), self.receiving.get(index))
             && tunnel.follow
             && tunnel.encapsulation == Encapsulation::Udp
             && !tunnel.retired
             && path.remote.port != 0
-            && path != natt(tunnel.path)
-            && tunnel.inbound.newest() == low32
+            && half.inbound.newest() == low32
         {
-            tunnel.path = path;
-            self.events.put(Event::PathMoved(tunnel.inbound_spi, path));
+            self.origins.moved.retain(|(other, _)| *other != index);
+            if path != natt(tunnel.path) {
+                self.origins.moved.push((index, path));
+            }
         }
     }
 }

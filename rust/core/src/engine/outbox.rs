@@ -3,6 +3,7 @@
 use std::io;
 use std::net::IpAddr;
 
+use super::halves::{Halves, Sending};
 use super::interface::Sockets;
 use super::table::Table;
 use super::tunnel::Tunnel;
@@ -72,13 +73,20 @@ impl Outbox {
     }
 
     /// Send all of it, and count what has left and what has not.
-    pub fn flush(&mut self, table: &mut Table, sockets: &Sockets, drops: &mut Drops, now: f64) {
+    pub fn flush(
+        &mut self,
+        table: &Table,
+        sending: &mut Halves<Sending>,
+        sockets: &Sockets,
+        drops: &mut Drops,
+        now: f64,
+    ) {
         let mut at = 0;
         while let Some(rest) = self.entries.get(at..).filter(|rest| !rest.is_empty()) {
             let together = self.together(rest, table);
             let batch = rest.get(..together).unwrap_or_default();
             at += together;
-            let refused = self.send_batch(batch, table, sockets, drops, now);
+            let refused = self.send_batch(batch, table, sending, sockets, drops, now);
             self.segmenting &= !refused;
         }
         self.entries.clear();
@@ -117,7 +125,8 @@ impl Outbox {
     fn send_batch(
         &self,
         batch: &[Entry],
-        table: &mut Table,
+        table: &Table,
+        sending: &mut Halves<Sending>,
         sockets: &Sockets,
         drops: &mut Drops,
         now: f64,
@@ -125,10 +134,11 @@ impl Outbox {
         let (Some(first), Some(last)) = (batch.first(), batch.last()) else {
             return false;
         };
-        let Some(tunnel) = table.get_mut(first.tunnel) else {
+        let (Some(tunnel), Some(half)) = (table.get(first.tunnel), sending.get_mut(first.tunnel))
+        else {
             return false;
         };
-        tunnel.last_out = now;
+        half.last = now;
         let mut refused = false;
         if batch.len() > 1
             && !batch
@@ -140,7 +150,7 @@ impl Outbox {
             match send_udp(tunnel, sockets, data, first.traffic_class, size) {
                 Ok(()) => {
                     for entry in batch {
-                        count_sent(tunnel, entry.inner);
+                        half.count(entry.inner);
                     }
                     return false;
                 }
@@ -151,18 +161,12 @@ impl Outbox {
         for entry in batch {
             let data = self.buffer.get(entry.begin..entry.end).unwrap_or_default();
             match send_one(tunnel, sockets, data, entry) {
-                Ok(()) => count_sent(tunnel, entry.inner),
+                Ok(()) => half.count(entry.inner),
                 Err(error) => drops.count(cause_of(&error)),
             }
         }
         refused
     }
-}
-
-/// One packet more has left under this SA.
-pub fn count_sent(tunnel: &mut Tunnel, inner: usize) {
-    tunnel.counters.packets_out += 1;
-    tunnel.counters.bytes_out += inner as u64;
 }
 
 /// Under which name a packet counts that the kernel refused to send.

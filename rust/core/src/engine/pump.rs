@@ -9,18 +9,17 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use super::events::Events;
-use super::interface::{Counters, Features, Interface, Sockets};
-use super::outbox::Outbox;
-use super::streams::{NewStream, Streams};
+use super::halves::{Halves, Receiving};
+use super::interface::{Features, Interface, Sockets};
+use super::lending::Helper;
+use super::origins::Origins;
+use super::outward::Outward;
 use super::table::Table;
-use crate::esp::boundary::{ErrorSource, Fit, inner_mtu};
 use crate::esp::drops::Drops;
-use crate::esp::reassembly::Reassembly;
 use crate::offload::coalesce::Coalescer;
 use crate::offload::virtio::HEADER_OCTETS;
-use crate::sa::child::Path;
 use crate::system::clock::monotonic;
-use crate::system::control::Receiving;
+use crate::system::control;
 use crate::system::datagram::{local_port, set_gro};
 use crate::system::poll::{Poll, Waker};
 use crate::system::tun::{Offloads, has_headers, set_offloads};
@@ -28,7 +27,7 @@ use crate::system::tun::{Offloads, has_headers, set_offloads};
 /// Packets taken from one descriptor before the others have their turn.
 pub(super) const BATCH: usize = 64;
 
-const LARGEST_PACKET: usize = 65536 + HEADER_OCTETS;
+pub(super) const LARGEST_PACKET: usize = 65536 + HEADER_OCTETS;
 const LONGEST_PAUSE: f64 = 3600.0;
 
 // What `Poll` tells; streams have the numbers behind them.
@@ -36,34 +35,48 @@ const WAKE: u64 = 0;
 const TUN: u64 = 1;
 const UDP: u64 = 2; // IPv4, IPv6
 const RAW: u64 = 4;
-const STREAMS: u64 = 6;
+pub(super) const STREAMS: u64 = 6;
+
+// Whether there is work for two threads is looked at over so many seconds.
+const LOOK: f64 = 0.02;
+/// Each direction takes more than this part of the time.
+const BUSY: f64 = 0.25;
 
 /// What another thread asks for.
 pub type Job = Box<dyn FnOnce(&mut Pump) + Send>;
 
-/// Moves packets while `run` runs. It alone has the SAs and their state.
+/// Moves packets while `run` runs. It alone has the SAs and their state, but for what it lends.
 pub struct Pump {
-    pub(super) table: Table,
+    /// Changed only while `outward` is here: what was lent shares it.
+    pub(super) table: Arc<Table>,
+    pub(super) receiving: Halves<Receiving>,
+    pub(super) outward: Option<Box<Outward>>,
     pub(super) drops: Drops,
     pub(super) events: Arc<Events>,
     pub(super) interface: Interface,
     pub(super) features: Features,
-    pub(super) outbox: Outbox,
     pub(super) coalescer: Coalescer,
-    pub(super) streams: Streams,
-    pub(super) poll: Poll,
-    pub(super) reassembly: Reassembly,
-    pub(super) errors: ErrorSource,
+    pub(super) poll: Arc<Poll>,
     pub(super) now: f64,
-    pub(super) next_acquire: f64,
-    pub(super) frame: Vec<u8>, // for a packet that is sealed for a stream, or made whole
-    pub(super) next_keepalive: f64,
-    pub(super) next_unknown: f64,
+    pub(super) frames: Vec<u8>, // what a stream brings
+    pub(super) proved: Vec<usize>,
+    pub(super) origins: Origins,
     pub(super) ports: [u16; 2],
+    pub(super) control: Box<control::Receiving>,
+    next_keepalive: f64,
+    load: Load,
+    helper: Option<Helper>,
     waker: Arc<Waker>,
     jobs: Receiver<Job>,
-    pub(super) control: Box<Receiving>,
     stopping: bool,
+}
+
+/// How busy one thread is with each direction.
+struct Load {
+    alone: bool,
+    since: f64,
+    outward: f64,
+    inward: f64,
 }
 
 impl Pump {
@@ -75,7 +88,7 @@ impl Pump {
         waker: Arc<Waker>,
         jobs: Receiver<Job>,
     ) -> io::Result<Self> {
-        let poll = Poll::new()?;
+        let poll = Arc::new(Poll::new()?);
         poll.add(waker.as_fd(), WAKE)?;
         poll.add(interface.tun, TUN)?;
         let Sockets { udp, raw, .. } = interface.sockets;
@@ -94,7 +107,21 @@ impl Pump {
             .into_iter()
             .flatten()
             .all(|socket| set_gro(socket, true));
+        let outward = Outward::new(
+            interface,
+            vnet_header,
+            Arc::clone(&events),
+            Arc::clone(&poll),
+        );
+        let now = monotonic();
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
+            table: Arc::default(),
+            receiving: Halves::default(),
+            outward: Some(Box::new(outward)),
+            drops: Drops::default(),
+            events,
+            interface,
             features: Features {
                 vnet_header,
                 tun,
@@ -102,24 +129,23 @@ impl Pump {
                 udp_gro,
             },
             coalescer: Coalescer::new(tun.uso),
-            table: Table::default(),
-            drops: Drops::default(),
-            events,
-            interface,
-            outbox: Outbox::new(),
-            streams: Streams::new(STREAMS),
             poll,
-            reassembly: Reassembly::default(),
-            errors: ErrorSource::default(),
-            now: monotonic(),
-            next_acquire: 0.0,
-            frame: Vec::new(),
-            next_keepalive: 0.0,
-            next_unknown: 0.0,
+            now,
+            frames: Vec::new(),
+            proved: Vec::new(),
+            origins: Origins::default(),
             ports: udp.map(|socket| socket.map_or(0, local_port)),
+            control: Box::default(),
+            next_keepalive: 0.0,
+            load: Load {
+                alone: cores < 2,
+                since: now,
+                outward: 0.0,
+                inward: 0.0,
+            },
+            helper: None,
             waker,
             jobs,
-            control: Box::default(),
             stopping: false,
         })
     }
@@ -137,138 +163,153 @@ impl Pump {
             self.now = monotonic();
             for token in &ready {
                 match *token {
-                    WAKE => self.work(),
-                    TUN => self.read_tun(&mut buffer)?,
-                    token @ UDP..RAW => {
-                        let done = self.read_udp((token - UDP) as usize, &mut buffer);
+                    WAKE => self.work()?,
+                    TUN => self.read_tun()?,
+                    token => {
+                        let done = match token {
+                            UDP..RAW => self.read_udp((token - UDP) as usize, &mut buffer),
+                            RAW..STREAMS => self.read_raw((token - RAW) as usize, &mut buffer),
+                            number => {
+                                self.read_stream(number);
+                                Ok(())
+                            }
+                        };
                         self.flush_in();
                         done?;
-                    }
-                    token @ RAW..STREAMS => {
-                        let done = self.read_raw((token - RAW) as usize, &mut buffer);
-                        self.flush_in();
-                        done?;
-                    }
-                    number => {
-                        self.read_stream(number);
-                        self.flush_in();
+                        self.settle()?;
+                        self.load.inward += monotonic() - self.now;
                     }
                 }
             }
+            self.share()?;
             if self.now >= self.next_keepalive {
-                self.send_keepalives();
+                self.recall()?;
+                if let Some(outward) = &mut self.outward {
+                    self.next_keepalive = outward.send_keepalives(&self.table, self.now);
+                }
             }
         }
-        Ok(())
+        self.recall()
     }
 
     /// After `run` has failed: answer the other thread until `stop`, and move nothing.
     pub fn idle(&mut self) {
-        self.streams.close_all();
+        let _ = self.recall();
+        self.close_streams();
         while !self.stopping {
             let Ok(job) = self.jobs.recv() else { return };
             job(self);
         }
     }
 
-    // For the other thread, in jobs.
-
+    /// For a job: end `run`, or `idle`.
     pub fn stop(&mut self) {
         self.stopping = true;
-        self.streams.close_all();
+        self.close_streams();
     }
 
-    pub fn table(&mut self) -> &mut Table {
-        &mut self.table
-    }
-
-    pub fn clock(&self) -> f64 {
-        self.now
-    }
-
-    pub fn counters(&self) -> Counters {
-        let sas = self
-            .table
-            .iter()
-            .map(|it| (it.inbound_spi, it.counters))
-            .collect();
-        let udp_segment = self.outbox.segmenting;
-        let features = Features {
-            udp_segment,
-            ..self.features
-        };
-        Counters {
-            drops: self.drops.clone(),
-            sas,
-            features,
+    fn close_streams(&mut self) {
+        if let Some(outward) = &mut self.outward {
+            outward.streams.close_all();
         }
     }
 
-    pub fn set_path_mtu(
-        &mut self,
-        spi: u32,
-        mtu: usize,
-        whole: usize,
-    ) -> Result<(), super::Unknown> {
-        let tunnel = self.table.named(spi)?;
-        let inner = inner_mtu(mtu, tunnel.is_ipv4(), tunnel.encapsulation, tunnel.suite);
-        tunnel.fit = Some(Fit {
-            outer: whole,
-            inner,
-        });
-        Ok(())
-    }
-
-    pub fn add_stream(&mut self, stream: NewStream) -> io::Result<()> {
-        Ok(self.streams.add(stream, &self.poll)?)
-    }
-
-    pub fn send_ike(&mut self, data: &[u8], path: &Path) {
-        self.streams.send_ike(data, path, &self.poll, &self.events);
-    }
-
-    pub fn close_stream(&mut self, path: &Path) {
-        self.streams.close_one(path, &self.poll, &self.events);
-    }
-
-    // Waiting.
-
-    fn work(&mut self) {
+    fn work(&mut self) -> io::Result<()> {
         self.waker.clear();
+        if let Some(helper) = &self.helper
+            && let Some((outward, done)) = helper.returned()?
+        {
+            self.take_back(outward)?;
+            done?;
+        }
         while let Ok(job) = self.jobs.try_recv() {
+            self.recall()?;
             job(self);
         }
-        self.next_keepalive = 0.0;
-    }
-
-    fn read_tun(&mut self, buffer: &mut [u8]) -> io::Result<()> {
-        for _ in 0..BATCH {
-            match rustix::io::read(self.interface.tun, &mut *buffer) {
-                Ok(octets) => {
-                    let packet = buffer.get_mut(..octets).unwrap_or_default();
-                    if self.features.vnet_header {
-                        self.outward_super(packet);
-                    } else {
-                        self.outward(packet);
-                    }
-                }
-                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => break,
-                Err(error) => return Err(error.into()),
-            }
+        if self.table.keeps_alive() {
+            self.next_keepalive = 0.0;
         }
-        self.flush();
         Ok(())
     }
 
-    pub(super) fn flush(&mut self) {
-        let Self {
-            outbox,
-            table,
-            interface,
-            drops,
-            now,
-            ..
-        } = self;
-        outbox.flush(table, &interface.sockets, drops, *now);
+    fn read_tun(&mut self) -> io::Result<()> {
+        let Some(outward) = &mut self.outward else {
+            return Ok(()); // it was lent since the kernel said that there is something
+        };
+        let begin = monotonic();
+        outward.read_tun(&self.table, begin)?;
+        self.now = monotonic();
+        self.load.outward += self.now - begin;
+        Ok(())
+    }
+
+    /// A tunnel whose first packet has come may send, and goes where its newest packet came from,
+    /// now that the batch is through.
+    fn settle(&mut self) -> io::Result<()> {
+        if self.proved.is_empty() && self.origins.is_empty() {
+            return Ok(());
+        }
+        self.recall()?;
+        if let Some(table) = Arc::get_mut(&mut self.table) {
+            self.origins.settle(table, &self.events);
+            for index in self.proved.drain(..) {
+                if let Some(tunnel) = table.get_mut(index) {
+                    tunnel.proved = true;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    // The second thread.
+
+    /// Lend the outward half where both directions keep this thread busy.
+    fn share(&mut self) -> io::Result<()> {
+        let seconds = self.now - self.load.since;
+        if seconds < LOOK {
+            return Ok(());
+        }
+        let busy = self.load.outward.min(self.load.inward) > BUSY * seconds;
+        self.load = Load {
+            since: self.now,
+            outward: 0.0,
+            inward: 0.0,
+            ..self.load
+        };
+        let streams = |outward: &Outward| !outward.streams.is_empty();
+        if !busy || self.load.alone || self.outward.as_deref().is_none_or(streams) {
+            return Ok(());
+        }
+        if self.helper.is_none() {
+            match Helper::new(Arc::clone(&self.waker)) {
+                Ok(helper) => self.helper = Some(helper),
+                Err(_) => self.load.alone = true, // no thread or descriptor is left: go on alone
+            }
+        }
+        if let (Some(helper), Some(outward)) = (&self.helper, self.outward.take()) {
+            self.poll.remove(self.interface.tun)?;
+            if let Err(outward) = helper.lend(outward, Arc::clone(&self.table)) {
+                self.take_back(outward)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Have the outward half here.
+    fn recall(&mut self) -> io::Result<()> {
+        if self.outward.is_none()
+            && let Some(helper) = &self.helper
+        {
+            let (outward, done) = helper.recall()?;
+            self.take_back(outward)?;
+            done?;
+        }
+        Ok(())
+    }
+
+    fn take_back(&mut self, outward: Box<Outward>) -> io::Result<()> {
+        self.outward = Some(outward);
+        self.load.since = self.now;
+        Ok(self.poll.add(self.interface.tun, TUN)?)
     }
 }

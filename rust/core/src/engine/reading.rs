@@ -1,14 +1,17 @@
 //! What the wire brings: datagrams, raw packets, messages in streams (RFC 3948 §2, RFC 9329).
 
 use std::io;
+use std::sync::Arc;
 
-use super::events::Event;
+use super::events::{Event, Events};
 use super::origins::bare_path;
 use super::own_header::ipv6_front;
 use super::pump::{BATCH, Pump};
+use super::streams::Streams;
 use crate::esp::drops::Cause;
 use crate::sa::child::{Encapsulation, Path};
 use crate::system::datagram::receive;
+use crate::system::poll::Poll;
 use crate::wire::front::{Front, split};
 use crate::wire::natt::{self, Kind};
 
@@ -83,15 +86,15 @@ impl Pump {
     }
 
     pub(super) fn read_stream(&mut self, number: u64) {
-        let mut buffer = std::mem::take(&mut self.frame);
+        let mut buffer = std::mem::take(&mut self.frames);
         let path = self
-            .streams
-            .ready(number, &mut buffer, &self.poll, &self.events);
+            .streams(|it, poll, events| it.ready(number, &mut buffer, poll, events))
+            .flatten();
         if let Some(path) = path {
             let mut at = 0;
-            while let Some((begin, end)) =
-                self.streams
-                    .next_message(number, &buffer, at, &self.poll, &self.events)
+            while let Some((begin, end)) = self
+                .streams(|it, poll, events| it.next_message(number, &buffer, at, poll, events))
+                .flatten()
             {
                 at = end;
                 if let Some(message) = buffer.get_mut(begin..end).filter(|it| !it.is_empty()) {
@@ -99,7 +102,7 @@ impl Pump {
                 }
             }
         }
-        self.frame = buffer;
+        self.frames = buffer;
     }
 
     /// RFC 3948 §2: what came to port 4500.
@@ -121,24 +124,45 @@ impl Pump {
         if kind != Some(Kind::Esp) {
             self.datagram(message, path, 0);
             if kind.is_none() {
-                self.streams
-                    .doubt(number, Cause::NotEsp, &self.poll, &self.events);
+                self.streams(|it, poll, events| it.doubt(number, Cause::NotEsp, poll, events));
             }
             return;
         }
         match self.inward(message, 0, None) {
-            Err(cause) => self.streams.doubt(number, cause, &self.poll, &self.events),
+            Err(cause) => {
+                self.streams(|it, poll, events| it.doubt(number, cause, poll, events));
+            }
             Ok(index) => {
-                self.streams.trust(number);
-                if let Some(tunnel) = self.table.get_mut(index)
-                    && tunnel.encapsulation == Encapsulation::Tcp
-                    && self.streams.supersedes(number, &tunnel.path)
-                {
-                    tunnel.path = path;
-                    self.events.put(Event::PathMoved(tunnel.inbound_spi, path));
-                }
+                self.streams(|it, _, _| it.trust(number));
+                self.follow(number, path, index);
             }
         }
+    }
+
+    /// The tunnel's packets go where its last one came from, where the peer has opened that.
+    fn follow(&mut self, number: u64, path: Path, index: usize) {
+        let Self {
+            table,
+            outward,
+            events,
+            ..
+        } = self;
+        // Nothing is lent while there are streams.
+        let (Some(table), Some(outward)) = (Arc::get_mut(table), outward) else {
+            return;
+        };
+        if let Some(tunnel) = table.get_mut(index)
+            && tunnel.encapsulation == Encapsulation::Tcp
+            && outward.streams.supersedes(number, &tunnel.path)
+        {
+            tunnel.path = path;
+            events.put(Event::PathMoved(tunnel.inbound_spi, path));
+        }
+    }
+
+    fn streams<R>(&mut self, with: impl FnOnce(&mut Streams, &Poll, &Events) -> R) -> Option<R> {
+        let streams = &mut self.outward.as_mut()?.streams;
+        Some(with(streams, &self.poll, &self.events))
     }
 
     fn ike(&mut self, data: &[u8], path: Path) {

@@ -258,6 +258,11 @@ impl Streams {
         !originated && self.by_path.get(path).is_none_or(|other| *other < number)
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.by_number.is_empty()
+    }
+
     /// Close every connection, and say nothing of it.
     pub fn close_all(&mut self) {
         self.by_path.clear();

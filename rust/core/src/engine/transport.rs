@@ -1,7 +1,9 @@
 //! Outbound packets in transport mode: they keep their IP header, and must be whole datagrams.
 
-use super::outbox::{cause_of, count_sent};
-use super::pump::Pump;
+use super::outbox::cause_of;
+use super::outward::Outward;
+use super::sealing::What;
+use super::table::Table;
 use crate::esp::drops::Cause;
 use crate::esp::reassembly::Whole;
 use crate::sa::child::Encapsulation;
@@ -11,11 +13,11 @@ use crate::wire::front::{complete, split};
 use crate::wire::ip::{parse_flow, version};
 use crate::wire::protocol::{ESP, IPV4, IPV6};
 
-impl Pump {
-    pub(super) fn outward_whole(&mut self, packet: &[u8]) -> Result<(), Cause> {
+impl Outward {
+    pub(super) fn outward_whole(&mut self, table: &Table, packet: &[u8]) -> Result<(), Cause> {
         let part = parse(packet).map_err(|Malformed| Cause::NotIp)?;
         let Some(part) = part else {
-            return self.seal_whole(packet, None);
+            return self.seal_whole(table, packet, None);
         };
         let lost = self.reassembly.lost;
         let whole = self.reassembly.add(part, packet.len(), self.now);
@@ -29,51 +31,56 @@ impl Pump {
                     largest,
                     identification,
                 } = whole;
-                self.seal_whole(&packet, Some((largest, identification)))
+                self.seal_whole(table, &packet, Some((largest, identification)))
             }
         }
     }
 
     /// A whole datagram; `was` tells of the fragments that it came in.
-    fn seal_whole(&mut self, packet: &[u8], was: Option<(usize, u32)>) -> Result<(), Cause> {
+    fn seal_whole(
+        &mut self,
+        table: &Table,
+        packet: &[u8],
+        was: Option<(usize, u32)>,
+    ) -> Result<(), Cause> {
         let flow = parse_flow(packet).ok_or(Cause::NotIp)?;
-        let index = self.tunnel_for(&flow)?;
-        let Some(tunnel) = self.table.get(index) else {
-            return Err(Cause::NoSa);
-        };
+        let index = self.tunnel_for(table, &flow)?;
+        let tunnel = table.get(index).ok_or(Cause::NoSa)?;
         if tunnel.hosts.is_none() {
             let next_header = if version(packet) == 4 { IPV4 } else { IPV6 };
-            return self.seal(index, packet, next_header, packet.len(), 0);
+            return self.seal(table, index, &What::of(packet, next_header), packet);
         }
         let (own, payload) = split(packet).ok_or(Cause::BadInner)?;
         if own.is_fragment() {
             return Err(Cause::Reassembly); // §3.3.4: only whole datagrams are sealed
         }
         if tunnel.encapsulation != Encapsulation::Esp {
-            return self.seal(index, payload, own.protocol(), packet.len(), 0);
+            let what = What {
+                inner: packet.len(),
+                ..What::of(payload, own.protocol())
+            };
+            return self.seal(table, index, &what, payload);
         }
+        let half = self.sending.get_mut(index).ok_or(Cause::NoSa)?;
         let header = own.octets.len();
         let mut sealed = own.octets.to_vec();
-        sealed.resize(header + tunnel.outbound.sealed_octets(payload.len()), 0);
-        let Some(tunnel) = self.table.get_mut(index) else {
-            return Err(Cause::NoSa);
-        };
+        sealed.resize(header + half.outbound.sealed_octets(payload.len()), 0);
         let place = sealed.get_mut(header..).unwrap_or_default();
-        tunnel.seal_at(place, payload, own.protocol())?;
-        if let Some(event) = tunnel.near_end() {
+        half.seal_at(place, payload, own.protocol())?;
+        if let Some(event) = half.near_end() {
             self.events.put(event);
         }
         complete(&mut sealed, header, own.protocol_at, ESP).ok_or(Cause::Oversized)?;
         // What came in fragments leaves in fragments that fit where those did.
         let (most, identification) = was.unwrap_or((sealed.len(), 0));
         let pieces = cut(&sealed, most, identification).ok_or(Cause::Oversized)?;
-        tunnel.last_out = self.now;
+        half.last = self.now;
         let socket = self.interface.sockets.whole(version(packet) == 4);
         let socket = socket.ok_or(Cause::SendFailed)?;
         for piece in pieces {
             send_whole(socket, &piece).map_err(|error| cause_of(&error))?;
         }
-        count_sent(tunnel, packet.len());
+        half.count(packet.len());
         Ok(())
     }
 }

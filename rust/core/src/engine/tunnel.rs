@@ -1,16 +1,11 @@
-//! One installed Child SA and its state.
+//! What is known of one installed Child SA; its keys and counters are in `halves`.
 
 use std::net::IpAddr;
 
-use super::events::Event;
-use crate::crypto::{Suite, WrongKey};
+use crate::crypto::Suite;
 use crate::esp::boundary::Fit;
-use crate::esp::drops::Cause;
-use crate::esp::open::Inbound;
-use crate::esp::seal::Outbound;
 use crate::sa::child::{ChildSa, Encapsulation, Mode, Path};
 use crate::sa::selectors::Matcher;
-use crate::wire::octets::put;
 use crate::wire::protocol::ESP;
 
 const HOP_LIMIT: u8 = 64; // the usual one: what the packet's own was is not known any more
@@ -30,13 +25,13 @@ pub struct SaCounters {
     pub last_in: Option<f64>,
 }
 
-/// Both halves of the SA, its way, and what it has done.
+/// An SA pair, its way, and what it may carry.
 pub struct Tunnel {
     pub peer: String,
     pub inbound_spi: u32,
-    pub inbound: Inbound,
-    pub outbound: Outbound,
     pub outbound_key_hash: [u8; 32],
+    /// Higher than that of every tunnel installed before.
+    pub serial: u64,
     pub matcher: Matcher,
     pub suite: Suite,
     pub encapsulation: Encapsulation,
@@ -53,9 +48,6 @@ pub struct Tunnel {
     pub proved: bool,
     /// Receives, and sends no more.
     pub retired: bool,
-    pub near_end_told: bool,
-    pub counters: SaCounters,
-    pub last_out: f64,
 }
 
 /// The ends of a transport mode SA.
@@ -69,21 +61,15 @@ pub struct Hosts {
 }
 
 impl Tunnel {
-    /// `now` is the clock's; `key_hash` tells outbound keys apart.
-    ///
-    /// # Errors
-    /// `WrongKey`.
-    pub fn new(child: &ChildSa, key_hash: [u8; 32], now: f64) -> Result<Self, WrongKey> {
-        let (suite, esn) = (child.suite, child.esn);
-        let window = child.replay_window;
-        Ok(Self {
+    /// `key_hash` tells outbound keys apart, `serial` the new from the old.
+    pub fn new(child: &ChildSa, key_hash: [u8; 32], serial: u64) -> Self {
+        Self {
             peer: child.peer.clone(),
             inbound_spi: child.inbound_spi,
-            inbound: Inbound::new(child.inbound_spi, suite, esn, &child.inbound_key, window)?,
-            outbound: Outbound::new(child.outbound_spi, suite, esn, &child.outbound_key, 0)?,
             outbound_key_hash: key_hash,
+            serial,
             matcher: Matcher::new(&child.local_selectors, &child.remote_selectors),
-            suite,
+            suite: child.suite,
             encapsulation: child.encapsulation,
             path: child.path,
             keepalive: child.keepalive,
@@ -96,10 +82,7 @@ impl Tunnel {
             fit: None,
             proved: !child.await_proof,
             retired: false,
-            near_end_told: false,
-            counters: SaCounters::default(),
-            last_out: now,
-        })
+        }
     }
 
     /// The address family of its path.
@@ -130,24 +113,4 @@ fn hosts(child: &ChildSa) -> Option<Hosts> {
         front,
         protocol_at,
     })
-}
-
-impl Tunnel {
-    /// Seal a payload into `place`, which has the size that `Outbound::sealed_octets` says.
-    ///
-    /// # Errors
-    /// As `Outbound::seal`.
-    pub fn seal_at(&mut self, place: &mut [u8], payload: &[u8], next: u8) -> Result<(), Cause> {
-        put(place, self.outbound.payload_at(), payload).ok_or(Cause::Oversized)?;
-        self.outbound.seal(place, payload.len(), next)
-    }
-
-    /// Once: that few sequence numbers are left.
-    pub fn near_end(&mut self) -> Option<Event> {
-        if self.near_end_told || !self.outbound.near_end() {
-            return None;
-        }
-        self.near_end_told = true;
-        Some(Event::SequenceNearEnd(self.inbound_spi))
-    }
 }

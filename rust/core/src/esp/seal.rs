@@ -3,6 +3,7 @@
 use super::drops::Cause;
 use super::trailer::{padded, write};
 use crate::crypto::{Keyed, Suite, WrongKey};
+use crate::sa::sequence::Sequence;
 use crate::wire::esp::HEADER_OCTETS;
 use crate::wire::octets::put;
 
@@ -14,8 +15,7 @@ pub struct Outbound {
     suite: Suite,
     spi: u32,
     esn: bool,
-    limit: u64,
-    sequence: u64,
+    sequence: Sequence,
 }
 
 impl Outbound {
@@ -29,15 +29,14 @@ impl Outbound {
             suite,
             spi,
             esn,
-            limit: if esn { u64::MAX } else { u32::MAX.into() },
-            sequence: sent,
+            sequence: Sequence::new(esn, sent),
         })
     }
 
     /// Whether less than a sixteenth of the sequence numbers is left: time to rekey.
     #[must_use]
     pub fn near_end(&self) -> bool {
-        self.limit - self.sequence < self.limit >> 4
+        self.sequence.near_end()
     }
 
     /// Where in the ESP packet the payload begins.
@@ -62,11 +61,7 @@ impl Outbound {
         payload: usize,
         next_header: u8,
     ) -> Result<(), Cause> {
-        if self.sequence >= self.limit {
-            return Err(Cause::SequenceExhausted);
-        }
-        self.sequence += 1;
-        let sequence = self.sequence;
+        let sequence = self.sequence.take().ok_or(Cause::SequenceExhausted)?;
         let end = packet.len().saturating_sub(self.suite.icv_octets());
         let begin = self.payload_at() + payload;
         put(packet, 0, &self.spi.to_be_bytes());

@@ -7,6 +7,9 @@ const WORD: u64 = u64::BITS as u64;
 /// `top` is T, the highest number authenticated so far. The numbers' bits lie in a ring of words
 /// with one word more than the window has: a word that is entered is cleared as a whole, and never
 /// holds a number still inside the window (RFC 6479 §2).
+///
+/// The invariant: `commit` is true at most once for a number. A window has one owner, who changes
+/// it, and no lock.
 pub struct ReplayWindow {
     size: u64,
     esn: bool,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hushwire.crypto.choice import choose
 from hushwire.crypto.errors import KeyFormatError
 from hushwire.crypto.sign import PublicKey
-from hushwire.crypto.suites import choose
 from hushwire.explain.outcome import (
     Failure,
     PeerMisbehaved,
@@ -215,6 +215,7 @@ def _own_proof(peer: Peer, secrets: Secrets, role: Role, own: Identification) ->
         )
     )
     try:
+        octets += secrets.int_auth.octets
         return proofs.make(peer.credential, prf, octets, secrets.peer_hashes)
     except ProofError as error:
         raise NegotiationFailedError(
@@ -237,6 +238,7 @@ def _verify(
     )
     identity = _identity(theirs)
     try:
+        octets += secrets.int_auth.octets
         return proofs.verify(peer, identity, auth, prf, octets)
     except ProofError as error:
         method = proofs.method_name(peer.credential)

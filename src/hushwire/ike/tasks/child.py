@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from hushwire.crypto.suites import EspSuite, choose, describe
+from hushwire.crypto.choice import choose
+from hushwire.crypto.names import ADDITIONAL
+from hushwire.crypto.suites import EspSuite, describe
 from hushwire.explain.outcome import (
     NoProposal,
     PeerMisbehaved,
@@ -221,7 +223,7 @@ def _inside(answered: Selectors, offered: Selectors) -> bool:
 def without_exchange(peer: Peer) -> Proposals:
     """§1.2: this CHILD_SA's keys come from the IKE SA, so no key exchange is offered for it."""
     return tuple(
-        tuple(t for t in transforms if t.type != TransformType.KE)
+        tuple(t for t in transforms if t.type not in (TransformType.KE, *ADDITIONAL))
         for transforms in peer.esp_proposals
     )
 

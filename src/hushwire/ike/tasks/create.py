@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
+from hushwire.crypto.choice import choose
 from hushwire.crypto.errors import BadPublicValueError
 from hushwire.crypto.exchange import Offer, Rng, exchange
-from hushwire.crypto.suites import choose
+from hushwire.crypto.names import ADDITIONAL
+from hushwire.crypto.suites import additional
 from hushwire.ike.failure import NegotiationFailedError
 from hushwire.ike.inputs import Peer
 from hushwire.ike.keys import Seed
 from hushwire.ike.proposal import Proposals
 from hushwire.ike.tasks import child
-from hushwire.ike.tasks.child import Between
+from hushwire.ike.tasks.child import Between, Terms
+from hushwire.ike.tasks.followup import Agreed
 from hushwire.sa.association import ChildSa
 from hushwire.wire.errors import WireError
 from hushwire.wire.ike.message import Payload, every, first
@@ -79,8 +82,8 @@ def request(peer: Peer, kept: Wish, rekeyed: ChildSa | None) -> tuple[Payload, .
     return (*old, *child.request(peer, kept.inbound_spi, kept.proposals, more))
 
 
-def accept(between: Between, kept: Wish, payloads: tuple[Payload, ...]) -> tuple[ChildSa, Seed]:
-    """The SA that the response makes, and what its keys come from.
+def accept(between: Between, kept: Wish, payloads: tuple[Payload, ...]) -> Agreed[Terms]:
+    """The terms of the response, what the keys come from, and the key exchanges still to do.
 
     Raises `NegotiationFailedError` for none or a false one, `WireError` for what cannot be read.
     """
@@ -97,14 +100,13 @@ def accept(between: Between, kept: Wish, payloads: tuple[Payload, ...]) -> tuple
             shared = kept.key.finish(ke.data)
         except BadPublicValueError as error:
             raise WireError(str(error)) from error
-    seed = Seed(kept.nonce, nonce.data, shared)
-    return child.make(between, terms, seed), seed
+    return _agreed(terms, Seed(kept.nonce, nonce.data, shared))
 
 
 def answer(
     between: Between, payloads: tuple[Payload, ...], inbound_spi: int, rng: Rng
-) -> tuple[tuple[Payload, ...], ChildSa, Seed]:
-    """[N(USE_TRANSPORT_MODE)], SA, Nr, [KEr], TSi, TSr, and the SA that they make.
+) -> tuple[tuple[Payload, ...], Agreed[Terms]]:
+    """[N(USE_TRANSPORT_MODE)], SA, Nr, [KEr], TSi, TSr, and as `accept` does.
 
     Raises `NegotiationFailedError` to refuse, `WireError` for what cannot be read.
     """
@@ -115,10 +117,13 @@ def answer(
     terms = child.judge(between, payloads, inbound_spi, chosen, CREATE)
     public, shared = answer_exchange(_method(terms.chosen), payloads, rng)
     nr = rng(NONCE_OCTETS)
-    seed = Seed(nonce.data, nr, shared)
-    made = replace(child.make(between, terms, seed), await_proof=True)
     more: tuple[Payload, ...] = (Nonce(nr), *public)
-    return child.response(between.peer, terms, more), made, seed
+    return child.response(between.peer, terms, more), _agreed(terms, Seed(nonce.data, nr, shared))
+
+
+def _agreed(terms: Terms, seed: Seed) -> Agreed[Terms]:
+    rest = tuple(each.exchange for each in additional(terms.chosen.transforms))
+    return Agreed(terms, seed, rest)
 
 
 def answer_exchange(
@@ -165,11 +170,11 @@ def _choose(between: Between, offered: tuple[Proposal, ...]) -> Proposal | None:
     chosen = choose(offered, ours, ProtocolId.ESP)
     if chosen is not None or methods(ours):
         return chosen
-    known = tuple(
-        Transform(TransformType.KE, method)
-        for method in dict.fromkeys(methods(between.peer.ike_proposals))
+    known = dict.fromkeys(
+        tuple(t for t in transforms if t.type in (TransformType.KE, *ADDITIONAL))
+        for transforms in between.peer.ike_proposals
     )
-    more = [(*transforms, *known) for transforms in ours]
+    more = [(*transforms, *exchanges) for exchanges in known for transforms in ours]
     return choose(offered, more, ProtocolId.ESP)
 
 

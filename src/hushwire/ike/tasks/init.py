@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from hushwire.crypto.choice import choose
 from hushwire.crypto.errors import BadPublicValueError
 from hushwire.crypto.exchange import KeyExchange, Rng, exchange
 from hushwire.crypto.sign import SUPPORTED_HASHES
-from hushwire.crypto.suites import IkeSuite, choose, describe
+from hushwire.crypto.suites import IkeSuite, describe, has_additional
 from hushwire.explain.outcome import (
     EncapsulationConflict,
     Failure,
@@ -40,6 +41,7 @@ from hushwire.wire.registry import (
 _NONCE_OCTETS = 32  # at least half the key size of any PRF here (§2.10)
 _MOST_RESTARTS = 5
 _INIT = "IKE_SA_INIT"
+_FRAGMENTATION = Notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED)
 
 
 # The initiator.
@@ -60,6 +62,8 @@ def build_request(peer: Peer, kept: InitOffer, spi_i: bytes, path: Path) -> byte
         Nonce(kept.nonce),
         *nat.announce(spi_i, bytes(8), path, peer.encap),
         _hashes_supported(),
+        _FRAGMENTATION,
+        *_intermediate_supported(peer.ike_proposals),
     )
     header = Header(spi_i, bytes(8), ExchangeType.IKE_SA_INIT, 0, initiator=True, response=False)
     return build_plain(header, payloads)
@@ -85,6 +89,8 @@ def process_response(state: InitSent, incoming: Incoming, rng: Rng) -> Secrets |
     if chosen is None:
         raise _misbehaved(peer, "it chose a proposal that we did not offer")
     suite = IkeSuite.from_transforms(chosen.transforms)
+    if suite.additional and not _announced(payloads, NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED):
+        raise _misbehaved(peer, "it chose an additional key exchange, and cannot do it")
     if ke.method != suite.exchange.method or ke.method != kept.exchange.method:
         raise _misbehaved(peer, "its key exchange data are not for the group that it chose")
     if not any(header.responder_spi):
@@ -107,6 +113,7 @@ def process_response(state: InitSent, incoming: Incoming, rng: Rng) -> Secrets |
         nat=view,
         encapsulation=encapsulation,
         peer_hashes=_peer_hashes(payloads),
+        fragmentation=_fragmentation(payloads),
     )
 
 
@@ -178,7 +185,10 @@ def answer(allowed: Allowed, incoming: Incoming, spi_r: bytes, rng: Rng) -> tupl
     """
     payloads, path = incoming.message.payloads, incoming.path
     sa, ke, nonce = _essentials(payloads)
-    chosen = choose(sa.proposals, list(allowed.proposals), ProtocolId.IKE)
+    # RFC 9370 §2.2.1: additional key exchanges take place in IKE_INTERMEDIATE.
+    intermediate = _announced(payloads, NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED)
+    possible = [p for p in sa.proposals if intermediate or not has_additional(p.transforms)]
+    chosen = choose(possible, list(allowed.proposals), ProtocolId.IKE)
     if chosen is None:
         raise _no_proposal(allowed, sa, incoming.data)
     suite = IkeSuite.from_transforms(chosen.transforms)
@@ -208,6 +218,8 @@ def answer(allowed: Allowed, incoming: Incoming, spi_r: bytes, rng: Rng) -> tupl
             Nonce(nr),
             *nat_payloads,
             _hashes_supported(),
+            *((_FRAGMENTATION,) if _fragmentation(payloads) else ()),
+            *(_intermediate_supported(allowed.proposals) if intermediate else ()),
         ),
     )
     keys = derive_ike_keys(suite, shared, (nonce.data, nr), _spis(header))
@@ -222,6 +234,7 @@ def answer(allowed: Allowed, incoming: Incoming, spi_r: bytes, rng: Rng) -> tupl
         nat=view,
         encapsulation=encapsulation,
         peer_hashes=_peer_hashes(payloads),
+        fragmentation=_fragmentation(payloads),
     )
     return response, secrets
 
@@ -292,6 +305,20 @@ def _peer_hashes(payloads: tuple[Payload, ...]) -> frozenset[int]:
         if notify.type == NotifyType.SIGNATURE_HASH_ALGORITHMS
         for at in range(0, len(notify.data) - 1, 2)
     )
+
+
+def _fragmentation(payloads: tuple[Payload, ...]) -> bool:
+    return any(notify.type == _FRAGMENTATION.type for notify in every(payloads, Notify))
+
+
+def _intermediate_supported(proposals: Proposals) -> tuple[Notify, ...]:
+    if any(has_additional(transforms) for transforms in proposals):
+        return (Notify(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED),)
+    return ()
+
+
+def _announced(payloads: tuple[Payload, ...], what: NotifyType) -> bool:
+    return any(notify.type == what for notify in every(payloads, Notify))
 
 
 def _spis(header: Header) -> tuple[bytes, bytes]:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from hushwire.crypto.choice import choose
 from hushwire.crypto.errors import BadPublicValueError
 from hushwire.crypto.exchange import Offer, Rng, exchange
-from hushwire.crypto.suites import IkeSuite, choose, describe
+from hushwire.crypto.suites import IkeSuite, describe
 from hushwire.explain.outcome import NoProposal
 from hushwire.ike.failure import NegotiationFailedError
 from hushwire.ike.inputs import Peer
 from hushwire.ike.keys import Seed, derive_rekeyed_ike_keys
 from hushwire.ike.proposal import accepted, offer, texts
 from hushwire.ike.protection import Protection
-from hushwire.ike.states import Role, Secrets
+from hushwire.ike.states import IntAuth, Role, Secrets
 from hushwire.ike.tasks import child
 from hushwire.ike.tasks.create import CREATE, NONCE_OCTETS, answer_exchange
+from hushwire.ike.tasks.followup import Agreed
 from hushwire.wire.errors import WireError
 from hushwire.wire.ike.message import Payload, every, first
 from hushwire.wire.ike.payloads.ke import KeyExchangePayload
@@ -55,18 +57,16 @@ def request(peer: Peer, kept: Wish) -> tuple[Payload, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Rekeyed:
-    """A new IKE SA: who began it, its keys, what they come from, and its SPI at the peer."""
+class NewIke:
+    """What both sides have agreed on; with a `Seed` for its keys it makes an IKE SA."""
 
     role: Role
-    secrets: Secrets
-    seed: Seed
+    suite: IkeSuite
+    own_spi: bytes
     peer_spi: bytes
 
 
-def accept(
-    peer: Peer, old: Secrets, kept: Wish, payloads: tuple[Payload, ...], rng: Rng
-) -> Rekeyed:
+def accept(peer: Peer, kept: Wish, payloads: tuple[Payload, ...]) -> Agreed[NewIke]:
     """As the initiator. Raises `NegotiationFailedError` and `WireError`."""
     sa, nonce, ke = _essentials(payloads)
     chosen = accepted(peer.ike_proposals, sa, ProtocolId.IKE)
@@ -79,13 +79,13 @@ def accept(
         shared = kept.key.finish(ke.data)
     except BadPublicValueError as error:
         raise WireError(str(error)) from error
-    seed = Seed(kept.nonce, nonce.data, shared)
-    return _rekeyed(old, suite, seed, (Role.INITIATOR, kept.spi, _spi(chosen)), rng)
+    terms = NewIke(Role.INITIATOR, suite, kept.spi, _spi(chosen))
+    return _agreed(terms, Seed(kept.nonce, nonce.data, shared))
 
 
 def answer(
-    peer: Peer, old: Secrets, spi: bytes, payloads: tuple[Payload, ...], rng: Rng
-) -> tuple[tuple[Payload, ...], Rekeyed]:
+    peer: Peer, spi: bytes, payloads: tuple[Payload, ...], rng: Rng
+) -> tuple[tuple[Payload, ...], Agreed[NewIke]]:
     """As the responder: SA, Nr, KEr. Raises `NegotiationFailedError` to refuse, and `WireError`."""
     sa, nonce, _ = _essentials(payloads)
     chosen = choose(sa.proposals, peer.ike_proposals, ProtocolId.IKE)
@@ -104,9 +104,9 @@ def answer(
     suite = IkeSuite.from_transforms(chosen.transforms)
     public, shared = answer_exchange(suite.exchange.method, payloads, rng)
     seed = Seed(nonce.data, rng(NONCE_OCTETS), shared)
-    rekeyed = _rekeyed(old, suite, seed, (Role.RESPONDER, spi, peer_spi), rng)
+    agreed = _agreed(NewIke(Role.RESPONDER, suite, spi, peer_spi), seed)
     mine = Proposal(chosen.number, ProtocolId.IKE, spi, chosen.transforms)
-    return (SecurityAssociation((mine,)), Nonce(seed.nr), *public), rekeyed
+    return (SecurityAssociation((mine,)), Nonce(seed.nr), *public), agreed
 
 
 def asked_for(payloads: tuple[Payload, ...]) -> bool:
@@ -118,18 +118,14 @@ def asked_for(payloads: tuple[Payload, ...]) -> bool:
     )
 
 
-def _rekeyed(
-    old: Secrets,
-    suite: IkeSuite,
-    seed: Seed,
-    ends: tuple[Role, bytes, bytes],
-    rng: Rng,
-) -> Rekeyed:
-    role, own_spi, peer_spi = ends
-    initiator = role is Role.INITIATOR
-    spis = (own_spi, peer_spi) if initiator else (peer_spi, own_spi)
-    keys = derive_rekeyed_ike_keys(suite, old.suite, old.keys.d, seed, spis)
-    secrets = replace(
+def finish(old: Secrets, terms: NewIke, seed: Seed, rng: Rng) -> Secrets:
+    """The keys of the new IKE SA, all key exchanges done."""
+    suite, initiator = terms.suite, terms.role is Role.INITIATOR
+    own, peer = terms.own_spi, terms.peer_spi
+    keys = derive_rekeyed_ike_keys(
+        suite, old.suite, old.keys.d, seed, (own, peer) if initiator else (peer, own)
+    )
+    return replace(
         old,
         suite=suite,
         keys=keys,
@@ -138,8 +134,12 @@ def _rekeyed(
         nr=seed.nr,
         init_request=b"",
         init_response=b"",
+        int_auth=IntAuth(),
     )
-    return Rekeyed(role, secrets, seed, peer_spi)
+
+
+def _agreed(terms: NewIke, seed: Seed) -> Agreed[NewIke]:
+    return Agreed(terms, seed, tuple(each.exchange for each in terms.suite.additional))
 
 
 def _essentials(

@@ -12,7 +12,7 @@ from hushwire.wire.ike.header import HEADER_OCTETS, Header
 from hushwire.wire.ike.payloads.authentication import Authentication
 from hushwire.wire.ike.payloads.certificate import Certificate, CertificateRequest
 from hushwire.wire.ike.payloads.delete import Delete
-from hushwire.wire.ike.payloads.encrypted import Encrypted
+from hushwire.wire.ike.payloads.encrypted import Encrypted, Part
 from hushwire.wire.ike.payloads.identification import IdInitiator, IdResponder
 from hushwire.wire.ike.payloads.ke import KeyExchangePayload
 from hushwire.wire.ike.payloads.nonce import Nonce
@@ -27,6 +27,7 @@ MAX_PAYLOADS = 100
 """Payloads in one chain, unknown ones too. No honest message comes near it."""
 
 _CRITICAL = 0x80
+_SEALED = frozenset({PayloadType.SK, PayloadType.SKF})
 
 Payload = (
     SecurityAssociation
@@ -72,9 +73,8 @@ class Message:
         payloads: list[Payload] = []
         encrypted: Encrypted | None = None
         for raw in _walk(header.next_payload, reader):
-            if raw.type == PayloadType.SK:
-                before = Reader(data, "IKE message").take(reader.offset - len(raw.body))
-                encrypted = Encrypted(raw.next_type, before, raw.body)
+            if raw.type in _SEALED:
+                encrypted = _sealed(raw, data)
             else:
                 payloads += _interpret(raw)
         return cls(header, tuple(payloads), encrypted)
@@ -87,7 +87,7 @@ def parse_chain(first: int, data: bytes) -> tuple[Payload, ...]:
     """
     payloads: list[Payload] = []
     for raw in _walk(first, Reader(data, "payload chain")):
-        if raw.type == PayloadType.SK:
+        if raw.type in _SEALED:
             raise WireError("payload chain: an SK payload inside the SK payload")
         payloads += _interpret(raw)
     return tuple(payloads)
@@ -111,15 +111,23 @@ def build_plain(header: Header, payloads: Iterable[Payload]) -> bytes:
     return replace(header, next_payload=first, length=length).build() + chain
 
 
-def build_sk_head(header: Header, first_inner: int, body_octets: int) -> bytes:
-    """The IKE header and the generic header of the one SK payload that follows it.
+def build_sk_head(
+    header: Header,
+    first_inner: int,
+    body_octets: int,
+    part: Part | None = None,
+    reserved: int = 0,
+) -> bytes:
+    """The IKE header and that of the one SK payload that follows it; of an SKF one for a `part`.
 
     These octets are the AAD (RFC 5282 §5.1), and a sealed body of `body_octets` (IV, ciphertext
     and ICV) appended to them makes the message.
     """
+    kind, own = (PayloadType.SKF, part.build()) if part else (PayloadType.SK, b"")
+    body_octets += len(own)
     length = HEADER_OCTETS + GENERIC_HEADER_OCTETS + body_octets
-    outer = replace(header, next_payload=int(PayloadType.SK), length=length)
-    return outer.build() + _generic_header(first_inner, body_octets)
+    outer = replace(header, next_payload=int(kind), length=length)
+    return outer.build() + _generic_header(first_inner, body_octets, reserved) + own
 
 
 def first(payloads: Iterable[Payload], kind: type[P]) -> P | None:
@@ -134,13 +142,22 @@ def every(payloads: Iterable[Payload], kind: type[P]) -> tuple[P, ...]:
 
 class _RawPayload(NamedTuple):
     type: int
-    critical: bool
+    reserved: int
     next_type: int
     body: bytes
 
 
-def _generic_header(next_type: int, body_octets: int) -> bytes:
-    return bytes([next_type, 0]) + (GENERIC_HEADER_OCTETS + body_octets).to_bytes(2, "big")
+def _generic_header(next_type: int, body_octets: int, reserved: int = 0) -> bytes:
+    return bytes([next_type, reserved]) + (GENERIC_HEADER_OCTETS + body_octets).to_bytes(2, "big")
+
+
+def _sealed(raw: _RawPayload, data: bytes) -> Encrypted:
+    """It is the last payload of the message `data`."""
+    reader = Reader(raw.body, "SKF payload")
+    part = Part.parse(reader) if raw.type == PayloadType.SKF else None
+    body = reader.rest()
+    before = Reader(data, "IKE message").take(len(data) - len(body))
+    return Encrypted(raw.next_type, before, body, raw.reserved, part)
 
 
 def _walk(first_type: int, reader: Reader) -> Iterator[_RawPayload]:
@@ -152,13 +169,13 @@ def _walk(first_type: int, reader: Reader) -> Iterator[_RawPayload]:
         if count > MAX_PAYLOADS:
             raise WireError(f"payload chain: more than {MAX_PAYLOADS} payloads")
         next_type = reader.u8()
-        critical = bool(reader.u8() & _CRITICAL)
+        reserved = reader.u8()
         length = reader.u16()
         if length < GENERIC_HEADER_OCTETS:
             raise WireError(f"payload chain: length {length} is shorter than its own header")
         body = reader.take(length - GENERIC_HEADER_OCTETS)
-        yield _RawPayload(payload_type, critical, next_type, body)
-        if payload_type == PayloadType.SK:
+        yield _RawPayload(payload_type, reserved, next_type, body)
+        if payload_type in _SEALED:
             # §3.14: SK is always the last one; its next payload field tells the first one inside.
             break
         payload_type = next_type
@@ -173,6 +190,6 @@ def _interpret(raw: _RawPayload) -> tuple[Payload, ...]:
     kind = _CLASSES.get(raw.type)
     if kind is not None:
         return (kind.parse(raw.body),)
-    if raw.critical:
+    if raw.reserved & _CRITICAL:
         raise UnsupportedCriticalPayloadError(raw.type)
     return ()

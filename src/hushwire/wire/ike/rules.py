@@ -114,6 +114,12 @@ _INSIDE_SK: dict[tuple[int, bool], _Rule] = {
         },
         together=_SELECTORS,
     ),
+    # RFC 9370 §2.2.2: each carries one key exchange.
+    (ExchangeType.IKE_INTERMEDIATE, _REQUEST): _Rule({KeyExchangePayload: _ONCE, **_EVERYWHERE}),
+    (ExchangeType.IKE_INTERMEDIATE, _RESPONSE): _Rule({KeyExchangePayload: _ONCE, **_EVERYWHERE}),
+    # RFC 9370 §2.2.4: after CREATE_CHILD_SA, linked to it by a notification.
+    (ExchangeType.IKE_FOLLOWUP_KE, _REQUEST): _Rule({KeyExchangePayload: _ONCE, **_EVERYWHERE}),
+    (ExchangeType.IKE_FOLLOWUP_KE, _RESPONSE): _Rule({KeyExchangePayload: _ONCE, **_EVERYWHERE}),
     (ExchangeType.INFORMATIONAL, _REQUEST): _Rule({Delete: _ANY, **_EVERYWHERE}),
     (ExchangeType.INFORMATIONAL, _RESPONSE): _Rule({Delete: _ANY, **_EVERYWHERE}),
 }

@@ -1,0 +1,77 @@
+"""An attempt drawn as a ladder: who said what, when, and where it was decided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from textwrap import wrap
+
+from hushwire.explain.outcome import Event
+from hushwire.explain.sentences import tell
+from hushwire.explain.trace import Attempt, Decision, IcmpError, MessageStep, Remark
+
+_RUNG = 34
+_WIDTH = 100
+_MARGIN = 10
+_BEHIND = _MARGIN + _RUNG + 4
+_REPEATS_SHOWN = 3
+_NO_BREAK = "\N{NO-BREAK SPACE}"
+
+
+def ladder(attempt: Attempt) -> list[str]:
+    """Lines of at most a hundred characters."""
+    left, right = attempt.left[: _RUNG // 2], attempt.right[: _RUNG // 2]
+    head = f"{'seconds':>8}  {left}{right.rjust(_RUNG + 2 - len(left))}"
+    lines = [head]
+    for number, step in enumerate(attempt.steps):
+        if number == len(attempt.steps) // 2 and attempt.left_out:
+            lines.append(f"{'':{_MARGIN}}… {attempt.left_out} steps are not kept …")
+        match step:
+            case MessageStep():
+                lines += _message(step)
+            case Decision(at, event):
+                lines += _note(at, headline(event))
+            case IcmpError(at, sender, kind, port):
+                lines += _note(at, f"ICMP from {sender}: {kind} (UDP port {port})")
+            case Remark(at, text):
+                lines += _note(at, text)
+    return lines
+
+
+def headline(event: Event) -> str:
+    """The first sentence about it, without the peer's name."""
+    return tell(event).splitlines()[0].removeprefix(f"{event.peer}: ")
+
+
+def _message(step: MessageStep) -> Iterator[str]:
+    kind = "response" if step.response else "request"
+    label = f"{step.exchange} {kind} {step.message_id}"
+    said = f"{step.octets} octets"
+    if step.datagrams > 1:
+        said += f" in {step.datagrams} fragments"
+    if step.ports[1 if step.from_left else 0] not in (500, 0):
+        said += f", port {step.ports[1 if step.from_left else 0]}"
+    said += ": " + ", ".join(word.replace(" ", _NO_BREAK) for word in step.words)
+    if step.ignored:
+        said += f" (not taken: {step.ignored})"
+    yield from _rung(step.at, label, said, to_right=step.from_left)
+    for at in step.repeated[:_REPEATS_SHOWN]:
+        yield from _rung(at, "the same again", "", to_right=step.from_left)
+    if more := step.repeated[_REPEATS_SHOWN:]:
+        yield from _rung(more[-1], f"and {len(more)} times more", "", to_right=step.from_left)
+
+
+def _rung(at: float, label: str, said: str, *, to_right: bool) -> Iterator[str]:
+    dashes = "─" * max(1, _RUNG - len(label) - 4)
+    arrow = f"├─ {label} {dashes}►│" if to_right else f"│◄{dashes} {label} ─┤"
+    lines = wrap(said, _WIDTH - _BEHIND, break_on_hyphens=False) or [""]
+    texts = [line.replace(_NO_BREAK, " ") for line in lines]
+    yield f"{at:8.3f}  {arrow}  {texts[0]}".rstrip()
+    for text in texts[1:]:
+        yield f"{'':{_MARGIN}}│{'':{_RUNG}}│  {text}"
+
+
+def _note(at: float, text: str) -> Iterator[str]:
+    texts = wrap(text, _WIDTH - _MARGIN - 2)
+    yield f"{at:8.3f}  ● {texts[0] if texts else ''}"
+    for more in texts[1:]:
+        yield f"{'':{_MARGIN}}  {more}"
