@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hushwire.config.errors import ConfigError
+from hushwire.config.limits import KEYS as LIMITS_KEYS
 from hushwire.config.load import INTERFACE_KEYS, PEER_KEYS, load
 from tests.config.files import RIGHT, write_keys
 
@@ -67,12 +68,14 @@ def test_a_right_file_with_something_cut_and_something_put_in(
 
 
 @_CAREFUL
-@given(st.integers(0, 20), _VALUES)
+@given(st.integers(0, 60), _VALUES)
 def test_any_value_for_any_key(folder: Path, number: int, value: str) -> None:
-    keys = [*INTERFACE_KEYS, *PEER_KEYS]
-    key = keys[number % len(keys)]
+    tables = {"[interface]": INTERFACE_KEYS, "[peer.bob]": PEER_KEYS, "[limits]": LIMITS_KEYS}
+    places = [(table, key) for table, keys in tables.items() for key in keys]
+    table, key = places[number % len(places)]
     lines = [line for line in RIGHT.splitlines() if not line.startswith(f"{key} =")]
-    place = lines.index("[interface]" if key in INTERFACE_KEYS else "[peer.bob]") + 1
+    lines.append("[limits]")
+    place = lines.index(table) + 1
     lines.insert(place, f"{key} = {value}")
     _never_worse_than_a_complaint(folder, "\n".join(lines).encode())
 

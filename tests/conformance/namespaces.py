@@ -60,6 +60,13 @@ class Namespace:
             raise errors[0]
         return results[0]
 
+    def await_own(self, address: str) -> None:
+        """The kernel makes an IPv6 address its own a little after it was added, in a worker."""
+        ip = address.partition("/")[0]
+        eventually(
+            f"{ip} is local", lambda: self.run("ip", "route", "get", ip).startswith("local ")
+        )
+
     def close(self) -> None:
         self._holder.communicate()
 
@@ -87,6 +94,7 @@ def joined(
             end.run("ethtool", "-K", WIRE, "tx-udp-segmentation", "off")
             for address in addresses:
                 end.run("ip", "address", "add", address, "dev", WIRE, *no_dad(address))
+                end.await_own(address)
         yield ends
     finally:
         for end in ends:

@@ -28,6 +28,7 @@ charon-systemd {{
   retransmit_tries = 4
   retransmit_timeout = 0.5
   retransmit_base = 1.3
+  fragment_size = FRAGMENT_SIZE
   plugins {{
     vici {{
       socket = unix://{HERE}/vici
@@ -51,6 +52,7 @@ connections {{
     remote_addrs = {there}
     proposals = {ike}
     mobike = no
+    fragmentation = force
     dpd_delay = {dpd}
     local {{
       auth = {auth}
@@ -91,7 +93,9 @@ class Strongswan:
     psk: str = PSK
     dpd: str = "0s"
     local: str = f"{BOB.tunnel.ip}/32"
+    remote: str = f"{ALICE.tunnel.ip}/32"
     child: str = ""
+    fragment_size: int = 1280
     charon: Program = field(init=False)
 
     def start(self) -> Strongswan:
@@ -101,7 +105,9 @@ class Strongswan:
             world.path(HERE / "swanctl" / folder).mkdir(parents=True)
         libraries = f"lowerdir={ROOT}/usr/lib:/usr/lib"
         topology.run(None, ["mount", "-t", "overlay", "overlay", "-o", libraries, "/usr/lib"])
-        world.path(HERE / "strongswan.conf").write_text(_CHARON)
+        world.path(HERE / "strongswan.conf").write_text(
+            _CHARON.replace("FRAGMENT_SIZE", str(self.fragment_size))
+        )
         self._write_keys()
         world.path(HERE / "swanctl" / "swanctl.conf").write_text(
             _CONNECTION.format(
@@ -113,7 +119,7 @@ class Strongswan:
                 dpd=self.dpd,
                 psk=self.psk,
                 local=self.local,
-                remote=f"{ALICE.tunnel.ip}/32",
+                remote=self.remote,
                 own_key="pubkeys = bob.pem" if self.auth == "pubkey" else "",
                 pubkeys="pubkeys = alice.pem" if self.auth == "pubkey" else "",
                 child=self.child,

@@ -167,7 +167,7 @@ def test_we_ask_and_a_tunnel_that_is_deleted_is_made_again(topology: Topology) -
 
 
 # What is wrong on strongSwan's side, and what we say.
-WRONG: dict[str, tuple[dict[str, str], int, str]] = {
+WRONG: dict[str, tuple[dict[str, Any], int, str]] = {
     "IKE proposal": (
         {"ike": "aes128gcm16-prfsha256-ecp256"},
         5,

@@ -107,13 +107,15 @@ class Table:
 
     def port(self, key: str, default: int) -> int:
         """A port number."""
-        value = self.values.get(key)
-        if value is None:
-            return default
+        return self.whole(key, 1, 0xFFFF, "ports are") if key in self.values else default
+
+    def whole(self, key: str, least: int, most: int, these: str = "it can be") -> int:
+        """A whole number; the key must be there."""
+        value = self.values[key]
         if not isinstance(value, int) or isinstance(value, bool):
             raise self._wrong_type(key, value, "a whole number")
-        if not 1 <= value <= 0xFFFF:
-            what = f"{key} in {self.name} cannot be {value}: ports are 1 to 65535"
+        if not least <= value <= most:
+            what = f"{key} in {self.name} cannot be {value}: {these} {least} to {most}"
             raise self.error((key,), what, self._write(key))
         return value
 

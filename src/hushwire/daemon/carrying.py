@@ -41,6 +41,9 @@ class Calls:
     try_tcp: Callable[[str], None]
 
 
+_MOST_SEND_ERRORS = 64  # strangers may claim to be anywhere
+
+
 class Carrying:
     """Sockets, engine and routes on the one hand, `calls` on the other."""
 
@@ -125,7 +128,8 @@ class Carrying:
             self._sockets.send_ike(data, path)
         except OSError as error:
             # The protocol sends it again; a person is told once what is in the way.
-            if self._send_errors.get(remote) != str(error):
+            known = remote in self._send_errors or len(self._send_errors) < _MOST_SEND_ERRORS
+            if known and self._send_errors.get(remote) != str(error):
                 self._send_errors[remote] = str(error)
                 reason = (error.strerror or str(error)).lower()
                 self._journal.say(f"Sending to {remote} fails: {reason}. Trying again.")

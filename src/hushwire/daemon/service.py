@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 import traceback
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
@@ -27,7 +28,7 @@ from hushwire.daemon.hosts import HostRoutes, with_real_addresses
 from hushwire.daemon.journal import Journal
 from hushwire.daemon.outcomes import Outcomes
 from hushwire.daemon.pathmtu import PathMtus
-from hushwire.daemon.peers import destination, ike_peer, known_endpoints
+from hushwire.daemon.peers import destination, ike_limits, ike_peer, known_endpoints
 from hushwire.daemon.renewal import Renewal
 from hushwire.daemon.roaming import Roaming
 from hushwire.daemon.sockets import Sockets
@@ -165,12 +166,11 @@ class Service:
         config = self._config = with_real_addresses(self._config)
         endpoints = await known_endpoints(config)
         self._endpoint = Endpoint(
-            [
-                ike_peer(peer, config.interface.private_key, endpoints.get(peer.name))
-                for peer in config.peers
-            ],
+            [ike_peer(peer, endpoints.get(peer.name)) for peer in config.peers],
             os.urandom,
             self._loop.time(),
+            limits=ike_limits(config),
+            wall=time.time,
         )
         tcp_port = config.interface.tcp_port if config.listens_in_tcp else None
         self._sockets = Sockets(config.interface.underlay, tcp_port)

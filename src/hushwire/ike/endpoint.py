@@ -16,7 +16,7 @@ from hushwire.explain.recorder import Recorder
 from hushwire.ike import closing, exchanges, life, opening, roaming
 from hushwire.ike.effects import Effect, SetTimer
 from hushwire.ike.hints import Hints, is_hint
-from hushwire.ike.inputs import IkeDrop, Incoming, Limits, Patience, Peer, Turn
+from hushwire.ike.inputs import Clock, IkeDrop, Incoming, Limits, Patience, Peer, Turn, no_clock
 from hushwire.ike.mobility import IpAddress, Surroundings
 from hushwire.ike.rivals import Rivals
 from hushwire.ike.sessions import Sessions, SessionView, view
@@ -49,9 +49,12 @@ class Endpoint:
         now: float,
         patience: Patience | None = None,
         limits: Limits | None = None,
+        *,
+        wall: Clock = no_clock,
     ) -> None:
         self._peers = {peer.name: peer for peer in peers}
         self._rng = rng
+        self._wall = wall
         self._sessions = Sessions(rng, patience or Patience(), limits or Limits())
         self._strangers = Strangers(self._sessions, self._peers, rng, now)
         self._rivals = Rivals(self._sessions)
@@ -116,6 +119,9 @@ class Endpoint:
     def datagram(self, data: bytes, path: Path, now: float) -> list[Effect]:
         """An IKE message from the wire, without the non-ESP marker. Never raises for its octets."""
         turn = self._turn(now)
+        if self._strangers.turned_away(data, path, turn):
+            self._hints.unknown_ike_sa(data, path, turn)
+            return turn.effects
         try:
             _check_size(data)
             message = Message.parse(data)
@@ -238,8 +244,6 @@ class Endpoint:
         session = self._sessions.get(own_spi)
         if session is None or header.initiator == (session.role is Role.INITIATOR):
             turn.drop(IkeDrop.UNKNOWN_SPI)
-            if session is None and not header.response:
-                self._hints.unknown_ike_sa(header, len(incoming.data), incoming.path, turn)
             return
         before = session.state
         if header.exchange == ExchangeType.IKE_SA_INIT:
@@ -255,7 +259,7 @@ class Endpoint:
 
     def _turn(self, now: float) -> Turn:
         self.trace.turn(now)
-        return Turn(now, self._rng, self.drops, trace=self.trace)
+        return Turn(now, self._rng, self.drops, self._wall, trace=self.trace)
 
     def _done(self, turn: Turn) -> list[Effect]:
         self._sessions.forget_closed(turn.now)

@@ -12,15 +12,18 @@ from hushwire.ike.session import Session
 from hushwire.ike.sessions import Sessions
 from hushwire.ike.states import Established, Role
 from hushwire.sa.association import Carrier, Path
+from hushwire.wire.errors import WireError
 from hushwire.wire.ike.header import Header
 from hushwire.wire.ike.message import Message, build_plain
 from hushwire.wire.ike.payloads.notify import Notify
-from hushwire.wire.registry import ExchangeType, NotifyType
+from hushwire.wire.registry import ExchangeType, NotifyType, PayloadType
 
 TOLD_SECONDS = 1.0
 BELIEVED_SECONDS = 10.0
 
 ESP_SPI_OCTETS = 4
+LONGEST_OCTETS = 48
+"""An IKE header of 28 octets, a notification of 8, and an SPI of 4 or 8 as its data."""
 
 _IKE_PORT = 500
 
@@ -38,6 +41,11 @@ def is_hint(message: Message) -> bool:
     )
 
 
+def may_be_hint(data: bytes) -> bool:
+    """By octets alone: so short, and a notification in clear."""
+    return len(data) <= LONGEST_OCTETS and data[16:17] == bytes([PayloadType.NOTIFY])
+
+
 class Hints:
     """Gives them, at most one a second in all; and takes those about SAs that there are."""
 
@@ -47,8 +55,17 @@ class Hints:
 
     # Given.
 
-    def unknown_ike_sa(self, request: Header, octets: int, path: Path, turn: Turn) -> None:
-        """A request of `octets` by an IKE SA that this host does not have."""
+    def unknown_ike_sa(self, data: bytes, path: Path, turn: Turn) -> None:
+        """A message came to nothing: perhaps a request by an IKE SA that this host had."""
+        if not self._may_tell(turn.now):
+            return
+        try:
+            request = Header.parse(data)
+        except WireError:
+            return
+        sealed = request.next_payload in (PayloadType.SK, PayloadType.SKF)
+        if request.response or not sealed or not any(request.responder_spi):
+            return
         answer = Header(
             request.initiator_spi,
             request.responder_spi,
@@ -57,7 +74,7 @@ class Hints:
             initiator=not request.initiator,
             response=True,
         )
-        self._tell(answer, Notify(NotifyType.INVALID_IKE_SPI), octets, path, turn)
+        self._tell(answer, Notify(NotifyType.INVALID_IKE_SPI), len(data), path, turn)
 
     def unknown_esp(self, spi: int, path: Path, turn: Turn) -> None:
         """ESP by an SPI that no SA has. Its sender is told unless an IKE SA with it stands."""
@@ -78,9 +95,12 @@ class Hints:
 
     def _tell(self, header: Header, notify: Notify, most: int, path: Path, turn: Turn) -> None:
         message = build_plain(header, (notify,))
-        if turn.now >= self._told_at + TOLD_SECONDS and len(message) <= most:
+        if self._may_tell(turn.now) and len(message) <= most:
             self._told_at = turn.now
             turn.send(message, path)
+
+    def _may_tell(self, now: float) -> bool:
+        return now >= self._told_at + TOLD_SECONDS
 
     # Taken.
 

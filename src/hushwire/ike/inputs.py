@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from hushwire.crypto.exchange import Rng
-from hushwire.crypto.sign import PrivateKey, PublicKey
 from hushwire.explain.outcome import Event
 from hushwire.explain.recorder import Recorder
+from hushwire.ike.credentials import Credential
 from hushwire.ike.effects import (
     CloseStream,
     ConfirmSa,
@@ -30,20 +31,13 @@ from hushwire.wire.ike.message import Message
 from hushwire.wire.ike.payloads.sa import Transform
 from hushwire.wire.ike.payloads.ts import IpAddress, TrafficSelector
 
-
-@dataclass(frozen=True, slots=True)
-class Psk:
-    """Shared key message integrity code (RFC 7296 §2.15)."""
-
-    secret: bytes = field(repr=False)
+Clock = Callable[[], float]
+"""The date, in seconds since 1970, UTC; asked only where a certificate is judged."""
 
 
-@dataclass(frozen=True, slots=True)
-class RawKeys:
-    """Raw public keys, known to each other beforehand (RFC 7670)."""
-
-    own: PrivateKey = field(repr=False)
-    peer: PublicKey
+def no_clock() -> float:
+    """Long before any certificate is valid: who has no clock believes none."""
+    return 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +51,7 @@ class Peer:
     """
 
     name: str
-    credential: Psk | RawKeys
+    credential: Credential
     local_id: Identity | None
     remote_id: Identity | None
     ike_proposals: tuple[tuple[Transform, ...], ...]
@@ -111,6 +105,9 @@ TCP_AFTER_TRIES = 3
 class Limits:
     """How much strangers may cost (RFC 7296 §2.6, RFC 8019 §4). Times in seconds.
 
+    From `cookies_from` half-open IKE SAs on, and beyond `unpaid_rate` IKE_SA_INIT a second,
+    strangers need a cookie. With one they may begin `init_rate` a second, and
+    `init_rate_per_source` from one IPv4 address or IPv6 /64.
     `useless_seconds`: how long the peer has to close an IKE SA that is a duplicate or has no
     CHILD_SA, before we do. `drain_seconds`: how long a CHILD_SA that is deleted still receives what
     is on its way. `replaced_seconds`: how long the peer has to delete an SA that it has rekeyed,
@@ -125,7 +122,11 @@ class Limits:
 
     cookies_from: int = 32
     half_open: int = 1000
+    half_open_per_source: int = 32
     half_open_seconds: float = 35.0
+    unpaid_rate: float = 20.0
+    init_rate: float = 500.0
+    init_rate_per_source: float = 20.0
     close_seconds: float = 2.0
     useless_seconds: float = 5.0
     drain_seconds: float = 5.0
@@ -152,6 +153,10 @@ class IkeDrop(StrEnum):
     TOO_MANY_FRAGMENTS = "too_many_fragments"
     COOKIE_REQUIRED = "cookie_required"
     TOO_MANY_HALF_OPEN = "too_many_half_open"
+    TOO_MANY_OF_SOURCE = "too_many_half_open_of_source"
+    TOO_FAST = "too_fast"
+    TOO_FAST_OF_SOURCE = "too_fast_of_source"
+    GAVE_WAY = "gave_way"
     REFUSED = "refused"
 
 
@@ -172,13 +177,14 @@ class Incoming:
 class Turn:
     """One call into the protocol: the time, randomness, and the effects so far, in order.
 
-    `now` is in seconds from any fixed point; it only has to go forward. `trace` keeps what
-    `hushwire explain` tells.
+    `now` is in seconds from any fixed point; it only has to go forward. `wall` tells the date.
+    `trace` keeps what `hushwire explain` tells.
     """
 
     now: float
     rng: Rng
     drops: dict[IkeDrop, int]
+    wall: Clock = no_clock
     effects: list[Effect] = field(default_factory=list)
     trace: Recorder = field(default_factory=Recorder)
 

@@ -159,7 +159,12 @@ def auth_response(
     # Where the response came from is not authentic: ESP goes where we connected to (§2.11).
     try:
         verified, result = auth.process_response(
-            state.peer, state.secrets, payloads, state.inbound_spi, session.link.path
+            state.peer,
+            state.secrets,
+            payloads,
+            state.inbound_spi,
+            session.link.path,
+            wall=turn.wall,
         )
     except NegotiationFailedError as failed:
         closing.fail(session, failed.outcome, turn)
@@ -185,7 +190,9 @@ def answer_auth(session: Session, request: Request, peers: Sequence[Peer], turn:
         raise WireError("IKE_AUTH before the key exchanges that were agreed on")
     session.link.path = path
     try:
-        result = auth.answer(peers, secrets, request.payloads, session.new_spi(), path)
+        result = auth.answer(
+            peers, secrets, request.payloads, session.new_spi(), path, wall=turn.wall
+        )
     except NegotiationFailedError as failed:
         session.link.respond(request, (failed.notify,) if failed.notify else (), turn)
         closing.fail(session, failed.outcome, turn)

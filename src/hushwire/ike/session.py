@@ -33,6 +33,8 @@ class Siblings(Protocol):
 
     def unproved_octets(self) -> int: ...
 
+    def has_changed(self, session: Session) -> None: ...
+
 
 class Session:
     """One IKE SA, from its first message to the last retransmission that it must answer.
@@ -45,7 +47,7 @@ class Session:
         self.sessions = sessions
         self.created_at = now
         self.heard_at = now
-        self.state: State = Closed(now)
+        self._state: State = Closed(now)
         self.initial_contact = False
         self.redundant = False  # another IKE SA with this peer stands: the end of this one is none
         self.doubtful = False  # somebody says that the peer has forgotten it
@@ -69,6 +71,15 @@ class Session:
         # Both sides rekey it at once: what the peer has made, until it is known which goes on.
         self.rival: Session | None = None
         self.predecessor: Session | None = None  # the same, seen from the new one
+
+    @property
+    def state(self) -> State:
+        return self._state
+
+    @state.setter
+    def state(self, state: State) -> None:
+        self._state = state
+        self.sessions.has_changed(self)
 
     @property
     def role(self) -> Role:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hushwire.crypto.exchange import Rng
+from hushwire.ike.crowd import Crowd
 from hushwire.ike.inputs import RELIABLE, Limits, Patience
 from hushwire.ike.jobs import MakeChild
 from hushwire.ike.link import Link
@@ -27,6 +28,7 @@ class Sessions:
         self.surroundings = Surroundings()
         self._by_spi: dict[bytes, Session] = {}
         self.half_open: dict[tuple[bytes, Address], Session] = {}
+        self.crowd = Crowd()
 
     def __iter__(self) -> Iterator[Session]:
         """In the order in which they began. Sessions may come and go meanwhile."""
@@ -77,13 +79,14 @@ class Sessions:
     def _patience_for(self, path: Path) -> Patience:
         return RELIABLE if path.carrier is Carrier.TCP else self._patience
 
-    def waiting(self) -> list[Session]:
-        """Those whose initiator has not proved anything yet."""
-        return [s for s in self.half_open.values() if isinstance(s.state, HalfOpen)]
+    def has_changed(self, session: Session) -> None:
+        """It is in another state."""
+        if not isinstance(session.state, HalfOpen):
+            self.crowd.leave(session)
 
     def unproved_octets(self) -> int:
-        """Of fragments that are kept for those."""
-        return sum(session.link.gathered_octets for session in self.waiting())
+        """Of fragments that are kept for those who have not proved anything."""
+        return sum(session.link.gathered_octets for session in self.crowd.all())
 
     def forget_closed(self, now: float) -> None:
         """Drop those that have nothing more to repeat."""

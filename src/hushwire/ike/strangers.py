@@ -10,30 +10,82 @@ from collections.abc import Mapping
 from hushwire.crypto.exchange import Rng
 from hushwire.ike import opening
 from hushwire.ike.cookies import CookieJar
+from hushwire.ike.credentials import certificates_wanted
+from hushwire.ike.crowd import source_of
+from hushwire.ike.effects import Send
 from hushwire.ike.failure import NegotiationFailedError
+from hushwire.ike.hints import may_be_hint
 from hushwire.ike.inputs import IkeDrop, Incoming, Peer, Turn
+from hushwire.ike.rates import Bucket, Buckets
 from hushwire.ike.sessions import Sessions
 from hushwire.ike.states import Closed, Role
 from hushwire.ike.tasks import init
 from hushwire.sa.association import Carrier, Encap, Path
 from hushwire.wire.errors import UnsupportedCriticalPayloadError, WireError
 from hushwire.wire.ike.header import HEADER_OCTETS, Header
+from hushwire.wire.ike.knock import build_demand, glance, parse_knock
 from hushwire.wire.ike.message import build_plain, every, first
 from hushwire.wire.ike.payloads.nonce import Nonce
 from hushwire.wire.ike.payloads.notify import Notify
 from hushwire.wire.registry import ExchangeType, NotifyType
 
+_MOST_SOURCES = 4096
+_NEWS_RATE, _NEWS_BURST = 0.2, 10.0
+"""What strangers do wrong is reported so often, and counted always."""
+_HONEST_SECONDS = 2.0
+
 
 class Strangers:
-    """Receives whoever knocks. `peers` are those that are configured, by name, as they are now."""
+    """Receives whoever knocks. `peers` are those that are configured, by name, as they are now.
+
+    As long as few are half-open and few knock, an IKE_SA_INIT is answered at once. Beyond that a
+    stranger first shows by a cookie that it is where it says, and only such strangers can use up
+    anything: what each source may cost is limited then, and what all may cost.
+    """
 
     def __init__(self, sessions: Sessions, peers: Mapping[str, Peer], rng: Rng, now: float) -> None:
+        limits = sessions.limits
         self._sessions = sessions
-        self._limits = sessions.limits
+        self._limits = limits
         self._peers = peers
         self._rng = rng
         self._cookies = CookieJar(rng, now)
+        self._unpaid = Bucket(limits.unpaid_rate, limits.cookies_from, now)
+        self._paid = Bucket(limits.init_rate, limits.init_rate, now)
+        self._by_source = Buckets(
+            limits.init_rate_per_source, 2 * limits.init_rate_per_source, _MOST_SOURCES
+        )
+        self._news = Bucket(_NEWS_RATE, _NEWS_BURST, now)
         self.admitted = True
+
+    def turned_away(self, data: bytes, path: Path, turn: Turn) -> bool:
+        """Has all been done about a message that octets alone show to be of no use?
+
+        For one that belongs to no IKE SA, and for one that has no cookie and needs one.
+        """
+        seen = glance(data) if path.carrier is Carrier.UDP else None
+        if seen is None:
+            return False
+        if not seen.asks:
+            known = seen.own_spi in self._sessions or may_be_hint(data)
+            return not known and _count(IkeDrop.UNKNOWN_SPI, turn)
+        if self._free_place(turn.now) or not self.admitted:
+            return False
+        spi_i = seen.initiator_spi
+        if spi_i in self._sessions or (spi_i, path.remote) in self._sessions.half_open:
+            return False
+        try:
+            nonce, cookie = parse_knock(data)
+        except WireError:
+            return _count(IkeDrop.MALFORMED, turn)
+        if cookie and self._cookies.good(cookie, nonce, path.remote, spi_i, turn.now):
+            return False
+        if not self._any_in_udp():
+            return _count(IkeDrop.REFUSED, turn)
+        answer = build_demand(spi_i, self._cookies.bake(nonce, path.remote, spi_i, turn.now))
+        if len(answer) <= len(data):
+            turn.effects.append(Send(answer, path))
+        return _count(IkeDrop.COOKIE_REQUIRED, turn)
 
     def knock(self, incoming: Incoming, turn: Turn) -> None:
         """An IKE_SA_INIT request."""
@@ -51,13 +103,15 @@ class Strangers:
         if not self.admitted or not allowed.carries(path.carrier) or self._taken(path):
             turn.drop(IkeDrop.REFUSED)
             return
-        waiting = len(self._sessions.waiting())
         # RFC 9329 §6.3: a TCP connection has shown the address already.
-        in_udp = path.carrier is Carrier.UDP
-        if in_udp and waiting >= self._limits.cookies_from and not self._paid(incoming, turn):
+        paid = path.carrier is Carrier.TCP or self._has_paid(incoming, turn.now)
+        if not paid and not (self._free_place(turn.now) and self._unpaid.take(turn.now)):
+            self._demand(incoming, turn)
             return
-        if waiting >= self._limits.half_open:
-            turn.drop(IkeDrop.TOO_MANY_HALF_OPEN)
+        source = source_of(path.remote.ip) if paid else b""
+        refusal = self._full(source, turn)
+        if refusal is not None:
+            turn.drop(refusal)
             return
         own_spi = self._sessions.free_ike_spi()
         try:
@@ -69,38 +123,67 @@ class Strangers:
             turn.drop(IkeDrop.REFUSED)
             if failed.notify is not None:
                 _tell(header, failed.notify, incoming.data, path, turn)
-            if failed.outcome is not None:
+            if failed.outcome is not None and self._news.take(turn.now):
                 turn.report(failed.outcome)
+            return
+        if not paid and len(response) > len(incoming.data):
+            self._demand(incoming, turn)  # nobody shall be made to send much to somebody else
             return
         session = self._sessions.new(Role.RESPONDER, path, turn.now, own_spi)
         self._sessions.half_open[header.initiator_spi, path.remote] = session
         opening.answered_init(session, incoming, response, secrets)
+        self._sessions.crowd.enter(session, source)
         turn.send(response, path)
 
     def lost(self, path: Path, now: float) -> None:
         """A TCP connection of a peer's is gone. Under load, nobody is expected on another one."""
-        waiting = self._sessions.waiting()
-        if len(waiting) >= self._limits.cookies_from:
-            for session in waiting:
+        crowd = self._sessions.crowd
+        if len(crowd) >= self._limits.cookies_from:
+            for session in crowd.all():
                 if session.link.path == path:
                     session.state = Closed(now)
 
-    def _paid(self, incoming: Incoming, turn: Turn) -> bool:
-        """Under load a stranger first shows, by a cookie, that it receives where it says."""
-        message, path = incoming.message, incoming.path
-        nonce = first(message.payloads, Nonce)
-        data = nonce.data if nonce else b""
-        spi_i = message.header.initiator_spi
+    def _free_place(self, now: float) -> bool:
+        """May somebody who has shown nothing have a key exchange and a place?"""
+        few = len(self._sessions.crowd) < self._limits.cookies_from
+        return few and self._unpaid.ready(now)
+
+    def _has_paid(self, incoming: Incoming, now: float) -> bool:
+        message, remote = incoming.message, incoming.path.remote
         cookies = [n.data for n in every(message.payloads, Notify) if n.type == NotifyType.COOKIE]
-        if cookies and self._cookies.good(cookies[0], data, path.remote, spi_i, turn.now):
-            return True
-        cookie = self._cookies.bake(data, path.remote, spi_i, turn.now)
+        spi_i, nonce = message.header.initiator_spi, _nonce(incoming)
+        return bool(cookies) and self._cookies.good(cookies[0], nonce, remote, spi_i, now)
+
+    def _demand(self, incoming: Incoming, turn: Turn) -> None:
+        """Show first, by a cookie, that you receive where you say."""
+        spi_i, path = incoming.header.initiator_spi, incoming.path
+        cookie = self._cookies.bake(_nonce(incoming), path.remote, spi_i, turn.now)
         turn.drop(IkeDrop.COOKIE_REQUIRED)
-        turn.send(
-            build_plain(_answer_to(message.header), (Notify(NotifyType.COOKIE, cookie),)),
-            path,
-        )
-        return False
+        answer = build_demand(spi_i, cookie)
+        if len(answer) <= len(incoming.data):
+            turn.send(answer, path)
+
+    def _full(self, source: bytes, turn: Turn) -> IkeDrop | None:
+        """Why there is no place; `source` is empty where it is not proved."""
+        crowd, limits, now = self._sessions.crowd, self._limits, turn.now
+        if source and crowd.of(source) >= limits.half_open_per_source:
+            return IkeDrop.TOO_MANY_OF_SOURCE
+        if source and not self._by_source.take(source, now):
+            return IkeDrop.TOO_FAST_OF_SOURCE
+        if source and not self._paid.take(now):
+            return IkeDrop.TOO_FAST
+        oldest = crowd.oldest()
+        if oldest is None or len(crowd) < limits.half_open:
+            return None
+        if now - oldest.created_at < _HONEST_SECONDS:
+            return IkeDrop.TOO_MANY_HALF_OPEN
+        # Whoever is honest has gone on by now.
+        oldest.state = Closed(now)
+        turn.drop(IkeDrop.GAVE_WAY)
+        return None
+
+    def _any_in_udp(self) -> bool:
+        return any(peer.encap is not Encap.TCP for peer in self._peers.values())
 
     def _allowed(self, path: Path) -> init.Allowed:
         """Who could be at this address: those configured there, else those without an address."""
@@ -113,6 +196,7 @@ class Strangers:
             candidates[0].name if len(candidates) == 1 else "",
             tuple(dict.fromkeys(p for peer in candidates for p in peer.ike_proposals)),
             wanted.pop() if len(wanted) == 1 else Encap.AUTO,
+            certificates_wanted(peer.credential for peer in candidates),
         )
 
     def _taken(self, path: Path) -> bool:
@@ -121,6 +205,17 @@ class Strangers:
             session.link.path == path and not isinstance(session.state, Closed)
             for session in self._sessions
         )
+
+
+def _nonce(incoming: Incoming) -> bytes:
+    nonce = first(incoming.message.payloads, Nonce)
+    return nonce.data if nonce else b""
+
+
+def _count(why: IkeDrop, turn: Turn) -> bool:
+    """Counted only: nothing is kept of it, not even in the trace."""
+    turn.drops[why] += 1
+    return True
 
 
 def refuse_version(data: bytes, path: Path, turn: Turn) -> None:
