@@ -38,7 +38,7 @@ charon-systemd {{
     l {{
       path = {HERE}/log
       default = 1
-      ike = 2
+      ike = IKE_LOG
       flush_line = yes
     }}
   }}
@@ -95,6 +95,7 @@ class Strongswan:
     local: str = f"{BOB.tunnel.ip}/32"
     remote: str = f"{ALICE.tunnel.ip}/32"
     child: str = ""
+    ike_log: str = "2"
     fragment_size: int = 1280
     charon: Program = field(init=False)
 
@@ -103,11 +104,10 @@ class Strongswan:
         world, topology = self.topology.world, self.topology
         for folder in ("private", "pubkey"):
             world.path(HERE / "swanctl" / folder).mkdir(parents=True)
-        libraries = f"lowerdir={ROOT}/usr/lib:/usr/lib"
-        topology.run(None, ["mount", "-t", "overlay", "overlay", "-o", libraries, "/usr/lib"])
-        world.path(HERE / "strongswan.conf").write_text(
-            _CHARON.replace("FRAGMENT_SIZE", str(self.fragment_size))
-        )
+        self._mount()
+        settings = _CHARON.replace("IKE_LOG", self.ike_log)
+        settings = settings.replace("FRAGMENT_SIZE", str(self.fragment_size))
+        world.path(HERE / "strongswan.conf").write_text(settings)
         self._write_keys()
         world.path(HERE / "swanctl" / "swanctl.conf").write_text(
             _CONNECTION.format(
@@ -127,15 +127,28 @@ class Strongswan:
         )
         topology.ip(f"address add {BOB.tunnel.ip}/32 dev lo", host="bob")
         environment = [f"STRONGSWAN_CONF={HERE}/strongswan.conf", f"SWANCTL_DIR={HERE}/swanctl"]
-        self._prefix = ["env", *environment]
-        self.charon = topology.start("bob", [*self._prefix, str(ROOT / "usr/sbin/charon-systemd")])
+        self._prefix = [*self._enter(), "env", *environment]
+        self.charon = topology.start("bob", [*self._prefix, self._program("charon-systemd")])
         wait_until(world.path(HERE / "vici").exists, "charon")
         self.swanctl("--load-all")
         return self
 
+    # Where it lies.
+
+    def _mount(self) -> None:
+        """Its libraries lie over this host's."""
+        libraries = f"lowerdir={ROOT}/usr/lib:/usr/lib"
+        self.topology.run(None, ["mount", "-t", "overlay", "overlay", "-o", libraries, "/usr/lib"])
+
+    def _enter(self) -> list[str]:
+        return []
+
+    def _program(self, name: str) -> str:
+        return str(ROOT / "usr/sbin" / name)
+
     def swanctl(self, *words: str, check: bool = True) -> str:
         """What it answers; it waits until what is asked is done."""
-        program = str(ROOT / "usr/sbin/swanctl")
+        program = self._program("swanctl")
         uri = ["--uri", f"unix://{HERE}/vici"]
         done = self.topology.run("bob", [*self._prefix, program, *words, *uri], check=check)
         return done.stdout + done.stderr
