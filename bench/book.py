@@ -77,7 +77,7 @@ def _chapter(record: Record) -> str:
     seen = "; ".join(one for one in versions if not one.startswith("hushwire"))
     parts = [
         f"Measured on {its['date']}: {its['cpu']} ({its['flags']}), {its['cores']} cores, "
-        f"{its['memory']}, {its['kernel']}, Python {its['python']}, {_rounds(record)}. "
+        f"{its['memory']}, {its['kernel']}, TCP with {its['tcp']}, Python {its['python']}, {_rounds(record)}. "
         f"{seen}.",
         f"![{caption(record)}](pictures/{PICTURE.name})",
     ]
