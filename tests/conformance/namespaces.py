@@ -91,7 +91,7 @@ def joined(
         for end, addresses in zip(ends, (alice, bob), strict=True):
             end.run("ip", "link", "set", WIRE, "up")
             # As a cable does: each datagram by itself, also where a sender hands over many at once.
-            end.run("ethtool", "-K", WIRE, "tx-udp-segmentation", "off")
+            end.run("ethtool", "-K", WIRE, "tx-udp-segmentation", "off", "tso", "off")
             for address in addresses:
                 end.run("ip", "address", "add", address, "dev", WIRE, *no_dad(address))
                 end.await_own(address)
