@@ -77,8 +77,8 @@ def _chapter(record: Record) -> str:
     seen = "; ".join(one for one in versions if not one.startswith("hushwire"))
     parts = [
         f"Measured on {its['date']}: {its['cpu']} ({its['flags']}), {its['cores']} cores, "
-        f"{its['memory']}, {its['kernel']}, TCP with {its['tcp']}, Python {its['python']}, {_rounds(record)}; "
-        f"the load average when it began was {its['load']}. "
+        f"{its['memory']}, {its['kernel']}, TCP with {its['tcp']}, Python {its['python']}, "
+        f"{_rounds(record)}; the load average when it began was {its['load']}. "
         f"{seen}.",
         f"![{caption(record)}](pictures/{PICTURE.name})",
     ]
