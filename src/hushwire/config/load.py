@@ -27,6 +27,8 @@ from hushwire.config.model import (
     PeerConfig,
     Start,
 )
+from hushwire.config.ppk import KEYS as PPK_KEYS
+from hushwire.config.ppk import ppk
 from hushwire.config.table import Table, quote, table_name
 from hushwire.crypto.sign import PublicKey
 from hushwire.crypto.suites import DEFAULT_ESP, DEFAULT_IKE
@@ -69,6 +71,7 @@ PEER_KEYS = {
     "copy_dscp": "true",
     "tcp_port": "4500",
     **LIFETIME_KEYS,
+    **PPK_KEYS,
 }
 _LATER_KEYS = frozenset({"ca_file"})
 
@@ -252,6 +255,7 @@ def _peer(table: Table, interface: InterfaceConfig) -> PeerConfig:
         copy_dscp=table.switch("copy_dscp", False),
         tcp_port=table.port("tcp_port", TCP_PORT),
         lifetimes=lifetimes(table),
+        ppk=ppk(table),
     )
 
 

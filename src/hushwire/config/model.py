@@ -18,6 +18,7 @@ from hushwire.crypto.sign import PrivateKey, PublicKey
 from hushwire.sa.association import Encap, Mode
 from hushwire.sa.identity import Identity
 from hushwire.sa.lifetimes import Lifetimes
+from hushwire.sa.ppk import Ppk
 from hushwire.wire.ike.payloads.sa import Transform
 
 IpAddress = IPv4Address | IPv6Address
@@ -101,6 +102,7 @@ class PeerConfig:
     tcp_port: int
     copy_dscp: bool = False
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
+    ppk: Ppk | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ def ike_peer(config: PeerConfig, private_key: PrivateKey | None, address: IpAddr
         liveness=config.dpd,
         mode=config.mode,
         lifetimes=config.lifetimes,
+        ppk=config.ppk,
     )
 
 

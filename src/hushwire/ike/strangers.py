@@ -194,6 +194,7 @@ class Strangers:
             candidates[0].name if len(candidates) == 1 else "",
             tuple(dict.fromkeys(p for peer in candidates for p in peer.ike_proposals)),
             wanted.pop() if len(wanted) == 1 else Encap.AUTO,
+            any(peer.ppk is not None for peer in candidates),
         )
 
     def _taken(self, path: Path) -> bool:
