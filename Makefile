@@ -6,7 +6,7 @@ ROUNDS ?= 100
 SEEDS ?= 100000
 AS_ROOT := $(if $(filter-out 0,$(shell id -u)),sudo)
 
-.PHONY: install demo classroom test interop interop-table sim ordeal check check-rust fuzz flood bench bench-quick pin clean
+.PHONY: install demo classroom test interop interop-table sim ordeal check check-rust fuzz flood bench bench-quick bench-book pin clean
 
 install:  ## .venv and the Debian packages that are missing
 	@PYTHON=$(PYTHON) tools/install
@@ -41,17 +41,22 @@ check: install check-rust  ## lint, types, import contract
 check-rust: install  ## rustfmt and clippy
 	tools/check-rust
 
-fuzz: install  ## hostile octets into every parser, SECONDS each run
+fuzz: install  ## hostile octets into every parser, and inside SK with the true keys: SECONDS in all
 	$(BIN)/python tests/fuzz/run.py --seconds $(SECONDS)
 
 flood: install  ## spoofed IKE_SA_INIT, honest clients and traffic at once: what is left of each
 	$(BIN)/python -m bench.flood.run
 
-bench: install  ## the engines, wireguard-go and the bare wire side by side: a table, bench.json
-	$(BIN)/python -m bench.run --json bench.json
+bench: install  ## every engine, WireGuard, OpenVPN, strongSwan, the bare wire: tables, a picture
+	@tools/peers
+	$(BIN)/python -m bench.run
 
-bench-quick: install  ## the same in about two minutes
-	$(BIN)/python -m bench.run --rounds 2 --seconds 2 --json bench.json
+bench-quick: install  ## the least of it, in about two minutes
+	@tools/peers
+	$(BIN)/python -m bench.run --rounds 2 --seconds 1 --measure one small
+
+bench-book: bench  ## and then docs/ and README.md say what came out
+	$(BIN)/python -m bench.show --publish
 
 pin:  ## newest versions into requirements.txt
 	@tools/pin

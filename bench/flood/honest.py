@@ -17,9 +17,10 @@ from ipaddress import ip_address, ip_network
 from hushwire.config.values import esp_proposal, ike_proposal
 from hushwire.crypto.suites import DEFAULT_ESP, DEFAULT_IKE
 from hushwire.explain.outcome import Failure, TunnelUp
+from hushwire.ike.credentials import Psk
 from hushwire.ike.effects import Effect, Report, Send, SetTimer
 from hushwire.ike.endpoint import Endpoint
-from hushwire.ike.inputs import Peer, Psk
+from hushwire.ike.inputs import Peer
 from hushwire.sa.association import Address, Encap, Path
 from hushwire.sa.identity import Identity
 from hushwire.sa.selectors import from_network

@@ -18,7 +18,10 @@ from tests.config.files import (
 )
 
 _KEY_LINE = f'public_key = "{BOB.to_text()}"\n'
-_KNOWN = "Known keys: name, address, private_key_file, engine, underlay, guard, ipv6, tcp_port."
+_KNOWN = (
+    "Known keys: name, address, private_key_file, engine, underlay, guard, ipv6, tcp_port, "
+    "cert_file, ca_file, crl_file, crl_url, crl, key_purpose, rsa."
+)
 
 
 @pytest.fixture(autouse=True)
@@ -67,11 +70,6 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             "[interface]",
             'name = "x"\n[interface]',
             ':1: "name" stands above every table. Put it below [interface] or [peer.NAME].',
-        ),
-        (
-            _KEY_LINE,
-            'ca_file = "ca.pem"\n',
-            ":8: ca_file in [peer.bob] is not in this version. Leave it out.",
         ),
         # types
         (
@@ -272,10 +270,10 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (
             "endpoint",
-            'id = "C=DE, CN=bob"\nendpoint',
-            ':7: id in [peer.bob]: "C=DE, CN=bob" cannot be used: an identity is an address '
-            "(192.0.2.1), a name (bob.example), a mail address (bob@example.org) or key: with "
-            "hexadecimal octets.",
+            'id = "C=Germany"\nendpoint',
+            ':7: id in [peer.bob]: "C=Germany" cannot be used: an identity is an address '
+            "(192.0.2.1), a name (bob.example), a mail address (bob@example.org), a distinguished "
+            "name (C=CH, O=Example, CN=bob) or key: with hexadecimal octets.",
         ),
         (
             "endpoint",
@@ -298,7 +296,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (
             _KEY_LINE,
             "",
-            ":6: [peer.bob] has neither public_key nor psk_file. "
+            ":6: [peer.bob] has neither public_key nor psk_file nor ca_file. "
             "The peer's hushwire pubkey prints its public_key.",
         ),
         (

@@ -86,6 +86,7 @@ def host(
         try:
             for address in inner:
                 namespace.call(partial(add_address, "hush0", ip_interface(address)))
+                namespace.await_own(address)
             interface = Interface(tun.name, tun.fd, udp, raw, keepalive_seconds, whole)
             running.open(interface)
             yield Host(namespace, running, interface)

@@ -60,6 +60,13 @@ class Namespace:
             raise errors[0]
         return results[0]
 
+    def await_own(self, address: str) -> None:
+        """The kernel makes an IPv6 address its own a little after it was added, in a worker."""
+        ip = address.partition("/")[0]
+        eventually(
+            f"{ip} is local", lambda: self.run("ip", "route", "get", ip).startswith("local ")
+        )
+
     def close(self) -> None:
         self._holder.communicate()
 
@@ -84,9 +91,10 @@ def joined(
         for end, addresses in zip(ends, (alice, bob), strict=True):
             end.run("ip", "link", "set", WIRE, "up")
             # As a cable does: each datagram by itself, also where a sender hands over many at once.
-            end.run("ethtool", "-K", WIRE, "tx-udp-segmentation", "off")
+            end.run("ethtool", "-K", WIRE, "tx-udp-segmentation", "off", "tso", "off")
             for address in addresses:
                 end.run("ip", "address", "add", address, "dev", WIRE, *no_dad(address))
+                end.await_own(address)
         yield ends
     finally:
         for end in ends:

@@ -116,7 +116,8 @@ def test_pings_pass_and_the_wire_shows_only_esp(
     assert received.last_in is not None
     assert not [frame for frame in captured if b"hush" in frame], "plaintext on the wire"
     protected = [frame for frame in captured if is_esp_or_none(frame, outside, encapsulation)]
-    assert len(protected) >= sent.packets_out + sent.packets_in
+    if encapsulation is not Encapsulation.TCP:  # there a segment may hold several
+        assert len(protected) >= sent.packets_out + sent.packets_in
     assert max(len(frame) for frame in captured) <= WIRE_MTU + 14, "an inner MTU too large"
 
 

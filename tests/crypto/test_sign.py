@@ -312,13 +312,13 @@ ED = KEYS["ed25519"].public
         ("", "begins with its kind"),
         ("MCow", "begins with its kind"),
         ("ssh-ed25519 AAAA", "begins with its kind"),
-        ("rsa:MIIB", "begins with its kind"),
+        ("dsa:MIIB", "begins with its kind"),
         ("ed25519:", "not a public key"),
         ("ed25519:MCow", "not a public key"),
         ("ed25519:MCow…", "not base64"),
         ("ed25519:" + ED.to_text()[8:-5], "not base64"),
         ("ecdsa-p256:" + ED.to_text()[8:], "says ecdsa-p256, but it is ed25519"),
-        ("ed25519:" + base64.b64encode(bytes(1025)).decode(), "1025 octets"),
+        ("ed25519:" + base64.b64encode(bytes(1201)).decode(), "1201 octets"),
         ("ed25519:" + base64.b64encode(ED.spki + b"\0").decode(), "not a public key"),
         ("ed25519:" + base64.b64encode(ED.spki[:-1]).decode(), "not a public key"),
     ],
@@ -345,12 +345,12 @@ def pkcs8(
 @pytest.mark.parametrize(
     ("key", "name"),
     [
-        (rsa.generate_private_key(65537, 2048), "RSA"),
+        (rsa.generate_private_key(65537, 1024), "1024 bits"),
         (ed448.Ed448PrivateKey.generate(), "Ed448"),
         (x25519.X25519PrivateKey.generate(), "X25519"),
-        (ec.generate_private_key(ec.SECP521R1()), "secp521r1"),
+        (ec.generate_private_key(ec.SECP256K1()), "secp256k1"),
     ],
-    ids=["RSA", "Ed448", "X25519", "P-521"],
+    ids=["RSA of 1024 bits", "Ed448", "X25519", "secp256k1"],
 )
 def test_a_key_of_another_kind_is_named(
     key: rsa.RSAPrivateKey
@@ -386,3 +386,128 @@ def test_a_private_key_that_cannot_be_read_is_explained() -> None:
 def test_a_private_key_shows_only_its_public_key(kind: str) -> None:
     key = KEYS[kind]
     assert repr(key) == f"PrivateKey(public={key.public.to_text()!r})"
+
+
+# RSA keys: read, not made.
+
+RSA = rsa.generate_private_key(65537, 2048)
+
+
+def rsa_key() -> PrivateKey:
+    return PrivateKey.from_pem(pkcs8(RSA))
+
+
+def sent_as(pkcs1: bool) -> bytes:
+    """RFC 7427 A.1.2; A.4.3 without the trailer field, whose value is the default."""
+    if pkcs1:
+        return SHA256_WITH_RSA
+    return bytes.fromhex(
+        "304106092a864886f70d01010a3034a00f300d06096086480165030402010500"
+        "a11c301a06092a864886f70d010108300d06096086480165030402010500a203020120"
+    )
+
+
+@pytest.mark.parametrize("pkcs1", [False, True])
+@pytest.mark.parametrize("announced", SHA2)
+def test_an_rsa_key_signs_both_ways_with_the_hash_that_the_peer_announced(
+    pkcs1: bool, announced: HashAlgorithm
+) -> None:
+    key = rsa_key()
+    auth_data = key.sign(DATA, frozenset({announced}), pkcs1=pkcs1)
+    key.public.verify(DATA, auth_data)
+    with pytest.raises(BadSignatureError, match="not one that the trusted rsa key made"):
+        key.public.verify(DATA + b"!", auth_data)
+    identifier, signature = split(auth_data)
+    digest = {
+        "sha256": hashes.SHA256(), "sha384": hashes.SHA384(), "sha512": hashes.SHA512()
+    }[DIGESTS[announced]]  # fmt: skip
+    how = padding.PKCS1v15() if pkcs1 else padding.PSS(padding.MGF1(digest), digest.digest_size)
+    RSA.public_key().verify(signature, DATA, how, digest)
+    if announced is HashAlgorithm.SHA2_256:
+        assert identifier == sent_as(pkcs1)
+
+
+def test_the_form_of_rsassa_pss_that_the_rfc_prints_is_read() -> None:
+    """RFC 7427 A.4.3."""
+    printed = bytes.fromhex(
+        "304606092a864886f70d01010a3039a00f300d06096086480165030402010500"
+        "a11c301a06092a864886f70d010108300d06096086480165030402010500a203020120a303020101"
+    )
+    key = rsa_key()
+    _, signature = split(key.sign(DATA, ALL))
+    key.public.verify(DATA, join(printed, signature))
+
+
+@pytest.mark.parametrize(
+    ("identifier", "name"),
+    [
+        ("300d06092a864886f70d0101050500", "RSA with SHA-1"),
+        ("300d06092a864886f70d01010a3000", "RSA of a form that is not allowed"),  # A.4.1
+        (
+            "303e06092a864886f70d01010a3031a00b300906052b0e03021a0500a118301606092a864886f70d"
+            "010108300906052b0e03021a0500a203020114a303020101",
+            "RSA with SHA-1",  # A.4.2
+        ),
+        ("300506032b6570", "Ed25519"),
+        ("300a06082a8648ce3d040302", "ECDSA"),
+    ],
+)
+def test_what_rfc_8247_forbids_of_rsa_is_named(identifier: str, name: str) -> None:
+    key = rsa_key()
+    _, signature = split(key.sign(DATA, ALL))
+    with pytest.raises(BadSignatureError, match=name):
+        key.public.verify(DATA, join(bytes.fromhex(identifier), signature))
+
+
+def test_an_rsa_key_is_told_from_others_and_bounded() -> None:
+    key = rsa_key()
+    assert key.public.kind == "rsa"
+    assert PublicKey.from_text(key.public.to_text()) == key.public
+    with pytest.raises(KeyFormatError, match="1024 bits"):
+        PrivateKey.from_pem(pkcs8(rsa.generate_private_key(65537, 1024)))
+    numbers = RSA.public_key().public_numbers()
+    costly = rsa.RSAPublicNumbers((1 << 40) + 15, numbers.n).public_key()
+    with pytest.raises(KeyFormatError, match="exponent"):
+        PublicKey.of(costly)
+    huge = rsa.RSAPublicNumbers(65537, (1 << 9000) + 1).public_key()
+    with pytest.raises(KeyFormatError, match="9001 bits"):
+        PublicKey.of(huge)
+
+
+# The methods 9 to 11, older than RFC 7427.
+
+
+@pytest.mark.parametrize(
+    ("kind", "method", "octets"),
+    [("ecdsa-p256", 9, 64), ("ecdsa-p384", 10, 96), ("ecdsa-p521", 11, 132)],
+)
+def test_old_ecdsa_signatures_are_two_numbers_of_the_curves_length(
+    kind: str, method: int, octets: int
+) -> None:
+    """RFC 4754 §3."""
+    key = KEYS[kind]
+    assert key.public.old_method == method
+    signature = key.sign_old(DATA)
+    assert len(signature) == octets
+    key.public.verify_old(DATA, signature)
+    for spoilt in (
+        signature[:-1],
+        signature + b"\0",
+        bytes(octets),
+        b"\xff" * octets,
+        signature[octets // 2 :] + signature[: octets // 2],
+        b"",
+    ):
+        with pytest.raises(BadSignatureError):
+            key.public.verify_old(DATA, spoilt)
+    with pytest.raises(BadSignatureError):
+        key.public.verify_old(DATA + b"!", signature)
+
+
+def test_other_keys_have_no_old_signature_that_may_be_used() -> None:
+    for key in (rsa_key(), KEYS["ed25519"]):
+        assert key.public.old_method is None
+        with pytest.raises(NoCommonHashError, match="RFC 8247"):
+            key.sign_old(DATA)
+        with pytest.raises(BadSignatureError):
+            key.public.verify_old(DATA, bytes(64))

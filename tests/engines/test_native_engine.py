@@ -68,6 +68,7 @@ def test_streams_in_both_directions_arrive_octet_by_octet(
             assert features["TUN headers"] == features["TSO"] == (engine == "native")
             assert features["UDP_GRO"]
             assert features["UDP_SEGMENT"]
+            assert features["sendmmsg"] and features["recvmmsg"]
 
 
 def _exchange(

@@ -1,13 +1,14 @@
 """Fuzz every target with atheris for a while: `python tests/fuzz/run.py --seconds 60 [NAME...]`.
 
 The time is shared by the targets. Each one runs in a process of its own, and begins with its valid
-inputs. A finding is kept in a file, which `run.py --replay FILE NAME` runs once more. Exits 1 when
-there is one.
+inputs. A finding is kept in a file, which `run.py --replay FILE NAME` runs once more. `inside.py`
+runs beside them all the time. Exits 1 when there is a finding.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import re
 import subprocess
 import sys
@@ -43,19 +44,33 @@ def main() -> int:
         for name in names:
             TARGETS[name](arguments.replay.read_bytes())
         return 0
-    return _fuzz_all(names, max(1, round(arguments.seconds / len(names))))
+    seconds = max(1, round(arguments.seconds / len(names)))
+    return _fuzz_all(names, seconds, inside=not arguments.names)
 
 
-def _fuzz_all(names: list[str], seconds: int) -> int:
+def _fuzz_all(names: list[str], seconds: int, *, inside: bool) -> int:
+    """One target after the other; `inside` of SK meanwhile, in processes of its own."""
     failed = 0
+    insider = _start_inside(seconds * len(names)) if inside else None
     width = max(map(len, names))
     for name in names:
         print(f"{name:{width}}  ", end="", flush=True)
         finding, runs = _run_apart(name, seconds)
         failed += finding is not None
         print(f"{runs:>9} inputs in {seconds} s  {finding or 'no finding'}", flush=True)
-    print(f"{len(names) - failed} passed, {failed} failed")
+    if insider is not None:
+        said, _ = insider.communicate(timeout=GRACE_SECONDS)
+        print(said, end="")
+        failed += insider.returncode != 0
+    print(f"{len(names) + inside - failed} passed, {failed} failed")
     return 1 if failed else 0
+
+
+def _start_inside(seconds: int) -> subprocess.Popen[str]:
+    """Genuine keys and changed messages: no parser alone, so not a target like the others."""
+    command = [sys.executable, "-m", "tests.fuzz.inside", "--seconds", str(seconds)]
+    command += ["--processes", str(max(1, multiprocessing.cpu_count() - 1))]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
 def _run_apart(name: str, seconds: int) -> tuple[str | None, str]:

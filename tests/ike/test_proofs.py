@@ -9,8 +9,9 @@ import pytest
 
 from hushwire.crypto.prf import PRFS, Prf
 from hushwire.crypto.sign import SUPPORTED_HASHES, PrivateKey
-from hushwire.ike.inputs import Peer, Psk, RawKeys
-from hushwire.ike.proofs import ProofError, VerifiedPeer, make, signed_octets, verify
+from hushwire.ike.credentials import Claim, ProofError, Psk, RawKeys
+from hushwire.ike.inputs import Peer
+from hushwire.ike.proofs import VerifiedPeer, make, signed_octets, verify
 from hushwire.ike.states import Established
 from hushwire.wire.ike.payloads.authentication import Authentication
 from hushwire.wire.registry import AuthMethod
@@ -32,7 +33,7 @@ def two(kind: str) -> tuple[Peer, Peer]:
 
 def check(known: Peer, auth: Authentication, octets: bytes = OCTETS) -> VerifiedPeer:
     assert known.remote_id is not None
-    return verify(known, known.remote_id, auth, PRF, octets)
+    return verify(known, Claim(known.remote_id, auth, ()), PRF, octets, 0.0)
 
 
 @pytest.mark.parametrize("kind", KINDS)

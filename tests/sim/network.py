@@ -13,9 +13,11 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_network
 from itertools import count
 
+from hushwire.crypto.chain import Trust
 from hushwire.crypto.sign import PrivateKey
 from hushwire.crypto.suites import parse_proposal
 from hushwire.explain.outcome import Event, Failure
+from hushwire.ike.credentials import Certificates, Psk, RawKeys
 from hushwire.ike.effects import (
     ConfirmSa,
     Effect,
@@ -29,11 +31,12 @@ from hushwire.ike.effects import (
     UpdateSa,
 )
 from hushwire.ike.endpoint import Endpoint
-from hushwire.ike.inputs import Limits, Patience, Peer, Psk, RawKeys
+from hushwire.ike.inputs import Limits, Patience, Peer
 from hushwire.sa.association import Address, ChildSa, Path
 from hushwire.sa.identity import Identity
 from hushwire.sa.selectors import from_network
 from hushwire.wire.registry import ProtocolId
+from tests.crypto.pki import NOW, authority, issue
 
 IKE = ("aes256gcm16-prfsha384-x25519",)
 ESP = ("aes256gcm16-esn",)
@@ -79,6 +82,26 @@ def raw_keys(kind: str = "ed25519") -> tuple[dict[str, object], dict[str, object
     )
 
 
+def certified(
+    kind: str = "ecdsa-p256", **settings: dict[str, object]
+) -> tuple[dict[str, object], dict[str, object]]:
+    """The same for X.509 by one authority; `settings` are for `pki.issue`, by name."""
+    ca = authority()
+    made = {}
+    for name in ADDRESSES:
+        more = {"names": [f"{name}.example"], **settings.get(name, {})}
+        made[name] = issue(f"O=Example, CN={name}", **({"by": ca, "kind": kind} | more))  # type: ignore[arg-type]
+    alice, bob = (
+        Certificates(entity.private_key, (entity.certificate,), Trust((ca.certificate,)))
+        for entity in (made["alice"], made["bob"])
+    )
+    alice_id, bob_id = Identity.parse("alice.example"), Identity.parse("bob.example")
+    return (
+        {"credential": alice, "local_id": alice_id, "remote_id": bob_id},
+        {"credential": bob, "local_id": bob_id, "remote_id": alice_id},
+    )
+
+
 @dataclass
 class Host:
     """One endpoint, and what its effects have come to.
@@ -117,6 +140,7 @@ class Network:
 
     def __init__(self, seed: int = 0, weather: Weather | None = None) -> None:
         self.now = 1000.0
+        self.date = NOW.timestamp()
         self.random = random.Random(seed)
         self.weather = weather or Weather()
         self.hosts: dict[object, Host] = {}
@@ -133,7 +157,9 @@ class Network:
         limits: Limits | None = None,
     ) -> Host:
         """Start a host (anew: its old endpoint is forgotten)."""
-        endpoint = Endpoint(peers, self.random.randbytes, self.now, patience, limits)
+        endpoint = Endpoint(
+            peers, self.random.randbytes, self.now, patience, limits, wall=lambda: self.date
+        )
         self.hosts[ADDRESSES[name]] = made = Host(name, endpoint)
         return made
 

@@ -24,7 +24,8 @@ from hushwire.explain.outcome import (
     UnknownPeer,
     WrongIdentity,
 )
-from hushwire.ike.inputs import Limits, Patience, Psk, RawKeys
+from hushwire.ike.credentials import Psk, RawKeys
+from hushwire.ike.inputs import Limits, Patience
 from hushwire.sa.association import Address, Encap, Path
 from hushwire.sa.identity import Identity
 from hushwire.sa.selectors import describe, from_network

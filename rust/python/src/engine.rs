@@ -201,6 +201,8 @@ impl PyEngine {
             ("USO", it.tun.uso),
             ("UDP_SEGMENT", it.udp_segment),
             ("UDP_GRO", it.udp_gro),
+            ("sendmmsg", it.send_many),
+            ("recvmmsg", it.receive_many),
         ] {
             features.set_item(name, on)?;
         }

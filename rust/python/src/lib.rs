@@ -7,6 +7,11 @@ mod tcx;
 
 use pyo3::prelude::*;
 
+const _: () = assert!(
+    hushwire_core::crypto::ENCRYPTS,
+    "hushwire._core must encrypt: the feature null-cipher is for the benchmarks' library alone"
+);
+
 /// What Python sees. Every class is documented in `src/hushwire/_core.pyi`.
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -5,20 +5,17 @@ A secret that others can read is no secret: such a file is refused, as ssh does.
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import stat
 from pathlib import Path
 
 from hushwire.config.errors import BadValueError
-from hushwire.config.table import quote
+from hushwire.config.files import read
 from hushwire.crypto.errors import KeyFormatError
 from hushwire.crypto.sign import PrivateKey, PublicKey
 
 _MOST_OCTETS = 65536
 _PUBLIC_TEXT = re.compile(r"\s*[a-z0-9-]+:[A-Za-z0-9+/=_-]+\s*")
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def read_private_key(path: Path) -> PrivateKey:
@@ -92,40 +89,7 @@ def read_psk(path: Path) -> bytes:
 
 
 def _read_secret(path: Path) -> bytes:
-    """Raises `FileNotFoundError` too: its cure is the caller's to name."""
-    try:
-        # O_NONBLOCK: a FIFO is refused below, instead of waiting for its writer.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise BadValueError(
-            f"{path} cannot be read: {error.strerror}", "Run as the user whose file it is."
-        ) from error
-    except ValueError as error:
-        raise BadValueError(f"{quote(str(path))} cannot be the name of a file") from error
-    try:
-        # One open file is checked and read: nobody can put another in its place in between.
-        _check_secret(path, os.fstat(descriptor).st_mode)
-        octets = os.read(descriptor, _MOST_OCTETS + 1)
-    except OSError as error:
-        raise BadValueError(f"{path} cannot be read: {error.strerror}") from error
-    finally:
-        os.close(descriptor)
-    if len(octets) > _MOST_OCTETS:
-        raise BadValueError(f"{path} is longer than any key")
-    return octets
-
-
-def _check_secret(path: Path, mode: int) -> None:
-    if not stat.S_ISREG(mode):
-        raise BadValueError(f"{path} is not a plain file")
-    if mode & _OTHERS:
-        raise BadValueError(
-            f"{path} holds a secret, and others than its owner can use it "
-            f"(mode {stat.S_IMODE(mode):04o})",
-            f"Run: chmod 600 {_shell(path)}",
-        )
+    return read(path, _MOST_OCTETS, "any key", secret=True)
 
 
 def _shell(path: Path) -> str:

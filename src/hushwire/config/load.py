@@ -8,8 +8,9 @@ from difflib import get_close_matches
 from ipaddress import ip_network
 from pathlib import Path
 
-from hushwire.config import keys, values
+from hushwire.config import values
 from hushwire.config.between import check_peers
+from hushwire.config.certificates import KEYS as CERTIFICATE_KEYS
 from hushwire.config.errors import BadValueError, ConfigError
 from hushwire.config.hosts import transport_hosts
 from hushwire.config.lifetimes import KEYS as LIFETIME_KEYS
@@ -21,7 +22,6 @@ from hushwire.config.model import (
     Config,
     EngineChoice,
     InterfaceConfig,
-    IpAddress,
     IpNetwork,
     Ipv6,
     PeerConfig,
@@ -29,12 +29,10 @@ from hushwire.config.model import (
 )
 from hushwire.config.ppk import KEYS as PPK_KEYS
 from hushwire.config.ppk import ppk
+from hushwire.config.proofs import identities, private_key, proof
 from hushwire.config.table import Table, quote, table_name
-from hushwire.crypto.sign import PublicKey
 from hushwire.crypto.suites import DEFAULT_ESP, DEFAULT_IKE
 from hushwire.sa.association import Encap, Mode
-from hushwire.sa.identity import Identity
-from hushwire.wire.registry import IdType
 from hushwire.wire.tcpencap import TCP_PORT
 
 FOLDER = Path("/etc/hushwire")
@@ -52,6 +50,7 @@ INTERFACE_KEYS = {
     "guard": "false",
     "ipv6": '"allow"',
     "tcp_port": "4500",
+    **CERTIFICATE_KEYS,
 }
 PEER_KEYS = {
     "endpoint": '"192.0.2.1"',
@@ -70,10 +69,11 @@ PEER_KEYS = {
     "keepalive": '"20s"',
     "copy_dscp": "true",
     "tcp_port": "4500",
+    "private_key_file": '"alice.key"',
+    **CERTIFICATE_KEYS,
     **LIFETIME_KEYS,
     **PPK_KEYS,
 }
-_LATER_KEYS = frozenset({"ca_file"})
 
 
 def find(name_or_path: str) -> Path:
@@ -92,7 +92,7 @@ def load(path: Path) -> Config:
     interface = _interface(interface_table)
     if not interface.address and any(t.values.get("mode") != "transport" for t in peer_tables):
         raise interface_table.missing("address")  # between hosts it is their real one
-    peers = tuple(_peer(table, interface) for table in peer_tables)
+    peers = tuple(_peer(table, interface, interface_table) for table in peer_tables)
     check_peers(peer_tables, peers)
     return Config(path, interface, peers, bounds)
 
@@ -173,7 +173,7 @@ def _tables(top: Table) -> tuple[Table, list[Table]]:
     return (
         Table(top.file, top.lines, ("interface",), interface, INTERFACE_KEYS),
         [
-            Table(top.file, top.lines, ("peer", name), value, PEER_KEYS, _LATER_KEYS)
+            Table(top.file, top.lines, ("peer", name), value, PEER_KEYS)
             for name, value in peers.items()
         ],
     )
@@ -200,10 +200,7 @@ def _interface(table: Table) -> InterfaceConfig:
     return InterfaceConfig(
         name=name,
         address=address or (),
-        private_key=table.parse(
-            "private_key_file",
-            lambda text: keys.read_private_key(keys.key_path(text, table.file.parent)),
-        ),
+        private_key=private_key(table),
         engine=table.choice("engine", EngineChoice.AUTO, later=("ebpf", "xfrm")),
         underlay=table.parse("underlay", values.device),
         guard=table.switch("guard", True),
@@ -212,14 +209,11 @@ def _interface(table: Table) -> InterfaceConfig:
     )
 
 
-def _peer(table: Table, interface: InterfaceConfig) -> PeerConfig:
+def _peer(table: Table, interface: InterfaceConfig, interface_table: Table) -> PeerConfig:
     table.refuse_unknown_keys()
     endpoint = table.parse("endpoint", values.endpoint)
-    public_key = table.parse("public_key", keys.public_key)
-    psk = table.parse(
-        "psk_file", lambda text: keys.read_psk(keys.key_path(text, table.file.parent))
-    )
-    _check_proofs(table, interface, public_key, psk)
+    by = proof(table, interface, interface_table)
+    remote_id, local_id = identities(table, endpoint, by)
     start = table.choice("start", Start.WAIT if endpoint is None else Start.UP)
     if start is not Start.WAIT and endpoint is None:
         what = f'start = "{start}" in {table.name}, and no endpoint to begin with'
@@ -236,11 +230,12 @@ def _peer(table: Table, interface: InterfaceConfig) -> PeerConfig:
     return PeerConfig(
         name=table.path[-1],
         endpoint=endpoint,
-        public_key=public_key,
-        psk=psk,
-        id=table.parse("id", values.identity) or _default_id(endpoint, public_key),
-        local_id=table.parse("local_id", values.identity)
-        or _default_local_id(interface, public_key),
+        public_key=by.public_key,
+        psk=by.psk,
+        private_key=by.private_key,
+        certificates=by.certificates,
+        id=remote_id,
+        local_id=local_id,
         networks=networks,
         local_networks=local_networks,
         mode=mode,
@@ -257,32 +252,6 @@ def _peer(table: Table, interface: InterfaceConfig) -> PeerConfig:
         lifetimes=lifetimes(table),
         ppk=ppk(table),
     )
-
-
-def _check_proofs(
-    table: Table, interface: InterfaceConfig, public_key: PublicKey | None, psk: bytes | None
-) -> None:
-    """Exactly one way for the peer to prove itself, and ours to go with it."""
-    if public_key is not None and psk is not None:
-        what = f"{table.name} has both public_key and psk_file"
-        raise table.error(("psk_file",), what, "Leave one of them out.")
-    if public_key is None:
-        if psk is None:
-            what = f"{table.name} has neither public_key nor psk_file"
-            raise table.error((), what, "The peer's hushwire pubkey prints its public_key.")
-        return
-    if interface.private_key is None:
-        raise table.error(
-            ("public_key",),
-            f"{table.name} has a public_key, and [interface] has no private_key_file",
-            f"Make one (hushwire genkey -o {table.file.stem}.key) and name it there.",
-        )
-    if interface.private_key.public == public_key:
-        raise table.error(
-            ("public_key",),
-            f"public_key in {table.name} is this host's own",
-            "Put the peer's there: run hushwire pubkey on the peer.",
-        )
 
 
 def _networks(
@@ -308,18 +277,3 @@ def _networks(
                 f"Add an IPv{network.version} address to [interface], or leave it out.",
             )
     return networks, local
-
-
-def _default_id(endpoint: IpAddress | str | None, public_key: PublicKey | None) -> Identity | None:
-    if public_key is not None:
-        return Identity(IdType.KEY_ID, public_key.key_id)
-    # What a name resolves to is not known yet, and the pre-shared key is proof enough.
-    if endpoint is None or isinstance(endpoint, str):
-        return None
-    return Identity.of_address(endpoint)
-
-
-def _default_local_id(interface: InterfaceConfig, public_key: PublicKey | None) -> Identity | None:
-    if public_key is None or interface.private_key is None:
-        return None
-    return Identity(IdType.KEY_ID, interface.private_key.public.key_id)

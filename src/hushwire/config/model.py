@@ -14,7 +14,9 @@ from ipaddress import (
 )
 from pathlib import Path
 
+from hushwire.crypto.chain import Trust
 from hushwire.crypto.sign import PrivateKey, PublicKey
+from hushwire.crypto.x509 import Certificate
 from hushwire.sa.association import Encap, Mode
 from hushwire.sa.identity import Identity
 from hushwire.sa.lifetimes import Lifetimes
@@ -73,11 +75,27 @@ class InterfaceConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class CertificateConfig:
+    """X.509 towards one peer: our chain, our own certificate first, and whom we believe.
+
+    `crl_file` and `crl_url` are where newer revocation lists are found while we run. `pkcs1`: our
+    RSA key signs as PKCS #1 v1.5 does.
+    """
+
+    chain: tuple[Certificate, ...]
+    trust: Trust
+    crl_file: Path | None
+    crl_url: str | None
+    pkcs1: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PeerConfig:
-    """One peer; exactly one of `public_key` and `psk` is there.
+    """One peer; exactly one of `public_key`, `psk` and `certificates` is there.
 
     `endpoint` is an address, a DNS name as text, or None: wait for the peer. `id` is None where
-    any identity will do (the pre-shared key is the proof); `local_id` None means the address that
+    any identity will do (the pre-shared key is the proof). `private_key` is ours towards this peer,
+    where it needs one. `local_id` None means the address that
     the IKE SA has on this side. `ike` and `esp` are proposals in order of preference. `dpd` and
     `keepalive` are seconds. `tcp_port` is the peer's. In transport mode `networks` and
     `local_networks` are one host each; `local_networks` is empty where our own address towards the
@@ -100,6 +118,8 @@ class PeerConfig:
     dpd: float
     keepalive: float
     tcp_port: int
+    private_key: PrivateKey | None = field(default=None, repr=False)
+    certificates: CertificateConfig | None = None
     copy_dscp: bool = False
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
     ppk: Ppk | None = None

@@ -27,6 +27,10 @@ class KeyFormatError(CryptoError):
     """The user: a private or public key that cannot be read or is of a kind not used here."""
 
 
+class CertificateFormatError(CryptoError):
+    """The peer or the user: a certificate or revocation list that cannot be read."""
+
+
 class ProposalFormatError(CryptoError):
     """The user: a proposal string that lacks an algorithm, repeats one or has one out of place."""
 

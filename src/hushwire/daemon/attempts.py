@@ -134,7 +134,7 @@ class Attempts:
         except (OSError, SystemFailureError) as error:
             self._unreachable(peer, error, again=again)
             return
-        self._endpoint.set_peer(ike_peer(peer, self._config.interface.private_key, remote))
+        self._endpoint.set_peer(ike_peer(peer, remote))
         if peer.encap is Encap.TCP:
             if failure := await self._connect_in_tcp(peer, remote, again=again):
                 self._report(failure)

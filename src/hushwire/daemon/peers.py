@@ -11,18 +11,18 @@ from operator import itemgetter
 from typing import Any
 
 from hushwire.config.model import Config, IpAddress, PeerConfig
-from hushwire.crypto.sign import PrivateKey
-from hushwire.ike.inputs import Limits, Peer, Psk, RawKeys
+from hushwire.ike.credentials import Certificates, Credential, Psk, RawKeys
+from hushwire.ike.inputs import Limits, Peer
 from hushwire.sa.selectors import from_network
 from hushwire.system import names
 from hushwire.wire.ip import Flow
 
 
-def ike_peer(config: PeerConfig, private_key: PrivateKey | None, address: IpAddress | None) -> Peer:
+def ike_peer(config: PeerConfig, address: IpAddress | None) -> Peer:
     """What `hushwire.ike` has to know of one [peer]; `address` is its endpoint, if known yet."""
     return Peer(
         name=config.name,
-        credential=_credential(config, private_key),
+        credential=_credential(config),
         local_id=config.local_id,
         remote_id=config.id,
         ike_proposals=config.ike,
@@ -52,12 +52,15 @@ def ike_limits(config: Config) -> Limits:
     return Limits(**{name: value for name, value in every.items() if value is not None})
 
 
-def _credential(config: PeerConfig, private_key: PrivateKey | None) -> Psk | RawKeys:
+def _credential(config: PeerConfig) -> Credential:
     if config.psk is not None:
         return Psk(config.psk)
-    if private_key is None or config.public_key is None:
-        raise ValueError(f"peer {config.name} has no credential: config.load refuses this")
-    return RawKeys(private_key, config.public_key)
+    if config.private_key is not None and config.public_key is not None:
+        return RawKeys(config.private_key, config.public_key)
+    if config.private_key is not None and config.certificates is not None:
+        own = config.certificates
+        return Certificates(config.private_key, own.chain, own.trust, own.pkcs1)
+    raise ValueError(f"peer {config.name} has no credential: config.load refuses this")
 
 
 def longest_prefix(peers: Iterable[PeerConfig], address: IpAddress) -> PeerConfig | None:

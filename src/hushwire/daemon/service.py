@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 import traceback
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
@@ -162,13 +163,11 @@ class Service:
         config = self._config = with_real_addresses(self._config)
         endpoints = await known_endpoints(config)
         self._endpoint = Endpoint(
-            [
-                ike_peer(peer, config.interface.private_key, endpoints.get(peer.name))
-                for peer in config.peers
-            ],
+            [ike_peer(peer, endpoints.get(peer.name)) for peer in config.peers],
             os.urandom,
             self._loop.time(),
             limits=ike_limits(config),
+            wall=time.time,
         )
         tcp_port = config.interface.tcp_port if config.listens_in_tcp else None
         self._sockets = Sockets(config.interface.underlay, tcp_port)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import singledispatch
 
+from hushwire.explain import certificates
 from hushwire.explain import outcome as o
 
 
@@ -175,6 +176,9 @@ def _(event: o.PeerNotAuthenticated) -> str:
     )
 
 
+tell.register(certificates.CertificateRefused, certificates.sentence)
+
+
 @tell.register
 def _(event: o.UnknownPeer) -> str:
     said = f"somebody at {event.address} who calls itself {event.identity} asked for a tunnel"
@@ -199,10 +203,15 @@ def _(event: o.WrongIdentity) -> str:
 
 @tell.register
 def _(event: o.RefusedUs) -> str:
-    cure = (
-        "Do both sides have the same psk_file content, and does the peer know us by this name?"
-        if event.method == "shared secret"
-        else "Does the peer's file have our public_key, as `hushwire pubkey` prints it here?"
+    cure = {
+        "shared secret": "Do both sides have the same psk_file content, and does the peer know us "
+        "by this name?",
+        "certificate": "Does the peer trust the authority of our cert_file (strongSwan: "
+        "swanctl/x509ca), expect us by this name (remote { id = ... }), and know of no revocation? "
+        "Its own log says which.",
+    }.get(
+        event.method,
+        "Does the peer's file have our public_key, as `hushwire pubkey` prints it here?",
     )
     return (
         f"{event.peer}: the peer does not accept our proof (AUTHENTICATION_FAILED). We said that "

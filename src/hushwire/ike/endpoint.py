@@ -15,7 +15,7 @@ from hushwire.crypto.exchange import Rng
 from hushwire.explain.recorder import Recorder
 from hushwire.ike import closing, exchanges, life, opening
 from hushwire.ike.effects import Effect, SetTimer
-from hushwire.ike.inputs import IkeDrop, Incoming, Limits, Patience, Peer, Turn
+from hushwire.ike.inputs import Clock, IkeDrop, Incoming, Limits, Patience, Peer, Turn, no_clock
 from hushwire.ike.rivals import Rivals
 from hushwire.ike.sessions import Sessions, SessionView, view
 from hushwire.ike.states import Closed, Established, Role
@@ -47,9 +47,12 @@ class Endpoint:
         now: float,
         patience: Patience | None = None,
         limits: Limits | None = None,
+        *,
+        wall: Clock = no_clock,
     ) -> None:
         self._peers = {peer.name: peer for peer in peers}
         self._rng = rng
+        self._wall = wall
         self._sessions = Sessions(rng, patience or Patience(), limits or Limits())
         self._strangers = Strangers(self._sessions, self._peers, rng, now)
         self._rivals = Rivals(self._sessions)
@@ -226,7 +229,7 @@ class Endpoint:
 
     def _turn(self, now: float) -> Turn:
         self.trace.turn(now)
-        return Turn(now, self._rng, self.drops, trace=self.trace)
+        return Turn(now, self._rng, self.drops, self._wall, trace=self.trace)
 
     def _done(self, turn: Turn) -> list[Effect]:
         self._sessions.forget_closed(turn.now)

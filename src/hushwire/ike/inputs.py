@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from hushwire.crypto.exchange import Rng
-from hushwire.crypto.sign import PrivateKey, PublicKey
 from hushwire.explain.outcome import Event
 from hushwire.explain.recorder import Recorder
+from hushwire.ike.credentials import Credential
 from hushwire.ike.effects import (
     CloseStream,
     ConfirmSa,
@@ -31,20 +32,13 @@ from hushwire.wire.ike.message import Message
 from hushwire.wire.ike.payloads.sa import Transform
 from hushwire.wire.ike.payloads.ts import IpAddress, TrafficSelector
 
-
-@dataclass(frozen=True, slots=True)
-class Psk:
-    """Shared key message integrity code (RFC 7296 §2.15)."""
-
-    secret: bytes = field(repr=False)
+Clock = Callable[[], float]
+"""The date, in seconds since 1970, UTC; asked only where a certificate is judged."""
 
 
-@dataclass(frozen=True, slots=True)
-class RawKeys:
-    """Raw public keys, known to each other beforehand (RFC 7670)."""
-
-    own: PrivateKey = field(repr=False)
-    peer: PublicKey
+def no_clock() -> float:
+    """Long before any certificate is valid: who has no clock believes none."""
+    return 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +51,7 @@ class Peer:
     """
 
     name: str
-    credential: Psk | RawKeys
+    credential: Credential
     local_id: Identity | None
     remote_id: Identity | None
     ike_proposals: tuple[tuple[Transform, ...], ...]
@@ -183,13 +177,14 @@ class Incoming:
 class Turn:
     """One call into the protocol: the time, randomness, and the effects so far, in order.
 
-    `now` is in seconds from any fixed point; it only has to go forward. `trace` keeps what
-    `hushwire explain` tells.
+    `now` is in seconds from any fixed point; it only has to go forward. `wall` tells the date.
+    `trace` keeps what `hushwire explain` tells.
     """
 
     now: float
     rng: Rng
     drops: dict[IkeDrop, int]
+    wall: Clock = no_clock
     effects: list[Effect] = field(default_factory=list)
     trace: Recorder = field(default_factory=Recorder)
 

@@ -160,7 +160,12 @@ def auth_response(
     try:
         secrets = ppk.accepted(peer, secrets, payloads)
         verified, result = auth.process_response(
-            peer, secrets, payloads, state.inbound_spi, session.link.path
+            peer,
+            secrets,
+            payloads,
+            state.inbound_spi,
+            session.link.path,
+            wall=turn.wall,
         )
     except NegotiationFailedError as failed:
         closing.fail(session, ppk.explained(peer, secrets, failed.outcome), turn)
@@ -188,7 +193,7 @@ def answer_auth(session: Session, request: Request, peers: Sequence[Peer], turn:
     try:
         peer = auth.find(peers, secrets, request.payloads, path)
         secrets, payloads, told = ppk.judge(peer, secrets, request.payloads)
-        result = auth.answer(peers, secrets, payloads, session.new_spi(), path)
+        result = auth.answer(peers, secrets, payloads, session.new_spi(), path, wall=turn.wall)
     except NegotiationFailedError as failed:
         session.link.respond(request, (failed.notify,) if failed.notify else (), turn)
         outcome = ppk.explained(peer, secrets, failed.outcome) if peer else failed.outcome

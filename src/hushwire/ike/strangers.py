@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from hushwire.crypto.exchange import Rng
 from hushwire.ike import opening
 from hushwire.ike.cookies import CookieJar
+from hushwire.ike.credentials import certificates_wanted
 from hushwire.ike.crowd import source_of
 from hushwire.ike.effects import Send
 from hushwire.ike.failure import NegotiationFailedError
@@ -194,6 +195,7 @@ class Strangers:
             candidates[0].name if len(candidates) == 1 else "",
             tuple(dict.fromkeys(p for peer in candidates for p in peer.ike_proposals)),
             wanted.pop() if len(wanted) == 1 else Encap.AUTO,
+            certificates_wanted(peer.credential for peer in candidates),
             any(peer.ppk is not None for peer in candidates),
         )
 

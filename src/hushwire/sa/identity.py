@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from hushwire.crypto.dn import dn_from_text, dn_text, same_dn
 from hushwire.wire.registry import IdType
 
 _LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
@@ -23,7 +25,8 @@ class Identity:
 
     @classmethod
     def parse(cls, text: str) -> Identity:
-        """From an address, a DNS name, a mail address, or `key:` and hexadecimal octets.
+        """From an address, a DNS name, a mail address, `key:` and hexadecimal octets, or a
+        distinguished name.
 
         Raises `ValueError`, whose text says what an identity looks like.
         """
@@ -33,6 +36,9 @@ class Identity:
             return cls.of_address(ip_address(text))
         except ValueError:
             pass
+        if "=" in text:
+            with suppress(ValueError):
+                return cls(IdType.DER_ASN1_DN, dn_from_text(text))
         user, at, domain = text.rpartition("@")
         if at and user and user.isprintable() and " " not in user and is_dns_name(domain):
             # §3.5: a mail address is to be treated as UTF-8, since its user part may be.
@@ -41,7 +47,8 @@ class Identity:
             return cls(IdType.FQDN, text.encode("ascii"))
         raise ValueError(
             "an identity is an address (192.0.2.1), a name (bob.example), "
-            "a mail address (bob@example.org) or key: with hexadecimal octets"
+            "a mail address (bob@example.org), a distinguished name (C=CH, O=Example, CN=bob) "
+            "or key: with hexadecimal octets"
         )
 
     @classmethod
@@ -67,7 +74,21 @@ class Identity:
             # What a terminal would obey instead of print never gets there.
             if text.isprintable() and "\N{REPLACEMENT CHARACTER}" not in text:
                 return text
+        if self.type == IdType.DER_ASN1_DN:
+            with suppress(ValueError):
+                return dn_text(self.data)
         return f"{self.type.name}:{self.data.hex()}"
+
+    def is_same_as(self, other: Identity) -> bool:
+        """Names of DNS and mail without regard to case (RFC 4945 §3.1), distinguished names
+        without regard to their kind of string; everything else octet for octet."""
+        if self.type != other.type:
+            return False
+        if self.type in (IdType.FQDN, IdType.RFC822_ADDR):
+            return self.data.lower() == other.data.lower()
+        if self.type == IdType.DER_ASN1_DN:
+            return same_dn(self.data, other.data)
+        return self.data == other.data
 
     def __str__(self) -> str:
         return self.text

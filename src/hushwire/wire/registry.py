@@ -204,10 +204,13 @@ class CertEncoding(IntEnum):
 
 
 class AuthMethod(IntEnum):
-    """RFC 7296 §3.8, RFC 7427 §3."""
+    """RFC 7296 §3.8, RFC 4754 §3, RFC 7427 §3."""
 
     RSA_SIGNATURE = 1
     SHARED_KEY_MIC = 2
+    ECDSA_SHA256_P256 = 9
+    ECDSA_SHA384_P384 = 10
+    ECDSA_SHA512_P521 = 11
     DIGITAL_SIGNATURE = 14
 
 

@@ -54,6 +54,10 @@ pub struct Features {
     pub udp_segment: bool,
     /// The kernel puts datagrams together (UDP_GRO, Linux 5.0).
     pub udp_gro: bool,
+    /// The kernel takes many datagrams at once (sendmmsg).
+    pub send_many: bool,
+    /// The kernel gives many datagrams at once (recvmmsg).
+    pub receive_many: bool,
 }
 
 /// A snapshot: drops by cause, and every SA pair by inbound SPI.

@@ -93,6 +93,7 @@ impl Pump {
             sas: sas.collect(),
             features: Features {
                 udp_segment: outward.is_some_and(|it| it.outbox.segmenting),
+                send_many: outward.is_some_and(|it| it.outbox.many),
                 ..self.features
             },
         }

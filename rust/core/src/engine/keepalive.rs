@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::outbox::{cause_of, send_keepalive};
+use super::outbox::cause_of;
 use super::outward::Outward;
 use super::table::Table;
+use super::way::send_keepalive;
 use crate::sa::child::{Encapsulation, Path};
 
 impl Outward {

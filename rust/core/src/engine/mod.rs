@@ -19,6 +19,7 @@ mod streams;
 mod table;
 mod transport;
 mod tunnel;
+mod way;
 
 pub use events::Event;
 pub use handle::{Engine, Gone};

@@ -1,27 +1,25 @@
-//! Sealed packets on their way to the sockets, gathered so that one system call sends many.
+//! Sealed packets on their way to the wire, gathered so that one system call sends many.
 
 use std::io;
-use std::net::IpAddr;
 
+use super::events::Events;
 use super::halves::{Halves, Sending};
 use super::interface::Sockets;
+use super::streams::Streams;
 use super::table::Table;
 use super::tunnel::Tunnel;
+use super::way::{in_fragments, no_socket, send_fragments, way};
 use crate::esp::drops::{Cause, Drops};
-use crate::sa::child::{Encapsulation, Endpoint, Path};
-use crate::system::datagram::{Destination, send};
-use crate::wire::checksum::Sum;
-use crate::wire::fragments::{header, room};
-use crate::wire::ip::IPV6_HEADER_OCTETS;
-use crate::wire::octets::put;
-use crate::wire::protocol::{ESP, UDP};
+use crate::sa::child::Encapsulation;
+use crate::system::fd::Lent;
+use crate::system::many::{Outgoing, send};
+use crate::system::poll::Poll;
+use crate::wire::ip::version;
 
 const OCTETS: usize = 192 << 10;
 const MOST_SEGMENTS: usize = 64; // UDP_MAX_SEGMENTS of Linux before 6.9
 const LARGEST_BATCH: usize = 65_000; // of one datagram for the kernel, headers not counted
-const UDP_HEADER_OCTETS: usize = 8;
-const IKE_PORT: u16 = 500;
-const NATT_PORT: u16 = 4500;
+const MOST_MESSAGES: usize = 64; // in one system call
 
 struct Entry {
     begin: usize,
@@ -29,6 +27,19 @@ struct Entry {
     tunnel: usize,
     inner: usize,
     traffic_class: u8,
+    whole: bool,
+}
+
+/// All that packets leave by, and what is counted of them.
+pub struct Exit<'a> {
+    pub table: &'a Table,
+    pub sending: &'a mut Halves<Sending>,
+    pub sockets: &'a Sockets,
+    pub streams: &'a mut Streams,
+    pub poll: &'a Poll,
+    pub events: &'a Events,
+    pub drops: &'a mut Drops,
+    pub now: f64,
 }
 
 /// Packets in one buffer, one behind the other, in the order in which they leave.
@@ -38,6 +49,8 @@ pub struct Outbox {
     entries: Vec<Entry>,
     /// Whether the kernel cuts a datagram into many (UDP_SEGMENT, Linux 4.18); until it refuses.
     pub segmenting: bool,
+    /// Whether the kernel takes many datagrams at once (sendmmsg); until it refuses.
+    pub many: bool,
 }
 
 impl Outbox {
@@ -47,6 +60,7 @@ impl Outbox {
             used: 0,
             entries: Vec::new(),
             segmenting: true,
+            many: true,
         }
     }
 
@@ -59,7 +73,8 @@ impl Outbox {
         self.buffer.get_mut(self.used..self.used + octets)
     }
 
-    /// Keep what was sealed in the last `place`: a packet of `tunnel` around `inner` octets.
+    /// Keep what was sealed in the last `place`: a packet of `tunnel` around `inner` octets, or a
+    /// frame with it, as the tunnel's encapsulation demands.
     pub fn keep(&mut self, octets: usize, tunnel: usize, inner: usize, traffic_class: u8) {
         let (begin, end) = (self.used, self.used + octets);
         self.entries.push(Entry {
@@ -68,41 +83,129 @@ impl Outbox {
             tunnel,
             inner,
             traffic_class,
+            whole: false,
         });
         self.used = end;
     }
 
-    /// Send all of it, and count what has left and what has not.
-    pub fn flush(
-        &mut self,
-        table: &Table,
-        sending: &mut Halves<Sending>,
-        sockets: &Sockets,
-        drops: &mut Drops,
-        now: f64,
-    ) {
-        let mut at = 0;
-        while let Some(rest) = self.entries.get(at..).filter(|rest| !rest.is_empty()) {
-            let together = self.together(rest, table);
-            let batch = rest.get(..together).unwrap_or_default();
-            at += together;
-            let refused = self.send_batch(batch, table, sending, sockets, drops, now);
-            self.segmenting &= !refused;
+    /// The same, for a packet with its own IP header.
+    pub fn keep_whole(&mut self, octets: usize, tunnel: usize, inner: usize) {
+        self.keep(octets, tunnel, inner, 0);
+        if let Some(entry) = self.entries.last_mut() {
+            entry.whole = true;
         }
+    }
+
+    /// Send all of it, and count what has left and what has not.
+    pub fn flush(&mut self, exit: &mut Exit<'_>) {
+        let entries = std::mem::take(&mut self.entries);
+        let mut rest = entries.as_slice();
+        while let Some(first) = rest.first() {
+            let done = match exit.table.get(first.tunnel) {
+                None => 1, // its SA is gone
+                Some(it) if it.encapsulation == Encapsulation::Tcp => {
+                    self.send_frames(rest, it, exit)
+                }
+                Some(_) => self.send_datagrams(rest, exit),
+            };
+            rest = rest.get(done..).unwrap_or_default();
+        }
+        self.entries = entries;
         self.entries.clear();
         self.used = 0;
     }
 
+    /// Frames of one stream that follow each other leave in one write; returns how many.
+    fn send_frames(&self, rest: &[Entry], tunnel: &Tunnel, exit: &mut Exit<'_>) -> usize {
+        let (Some(first), Some(half)) = (
+            rest.first(),
+            rest.first().and_then(|it| exit.sending.get_mut(it.tunnel)),
+        ) else {
+            return 1;
+        };
+        let mine = |it: &&Entry| it.tunnel == first.tunnel;
+        let frames: Vec<&Entry> = rest.iter().take_while(mine).collect();
+        let end = frames.last().map_or(first.end, |it| it.end);
+        let octets = self.buffer.get(first.begin..end).unwrap_or_default();
+        let taken = exit
+            .streams
+            .send_esp(octets, &tunnel.path, exit.poll, exit.events);
+        half.last = exit.now;
+        for entry in &frames {
+            match taken {
+                Ok(taken) if entry.end - first.begin <= taken => half.count(entry.inner),
+                Ok(_) => exit.drops.count(Cause::StreamFull),
+                Err(cause) => exit.drops.count(cause),
+            }
+        }
+        frames.len()
+    }
+
+    /// As many of these as one system call can send; returns how many that were.
+    fn send_datagrams(&mut self, rest: &[Entry], exit: &mut Exit<'_>) -> usize {
+        let most = if self.many { MOST_MESSAGES } else { 1 };
+        let mut socket = None;
+        let mut messages = Vec::new();
+        let mut batches = Vec::new();
+        let mut at = 0;
+        while let Some(group) = rest.get(at..).filter(|it| !it.is_empty())
+            && messages.len() < most
+        {
+            let together = self.together(group, exit);
+            let batch = group.get(..together).unwrap_or_default();
+            let Some((this, message)) = self.message(batch, exit) else {
+                break; // it needs a look of its own
+            };
+            if socket.is_some_and(|other| other != this) {
+                break;
+            }
+            socket = Some(this);
+            messages.push(message);
+            batches.push(batch);
+            at += together;
+        }
+        let Some(socket) = socket else {
+            let (first, _) = rest.split_at(rest.len().min(1));
+            self.send_each(first, exit);
+            return 1;
+        };
+        let (sent, error) = send(socket, &messages);
+        for entry in batches.iter().take(sent).copied().flatten() {
+            if let Some(half) = exit.sending.get_mut(entry.tunnel) {
+                half.last = exit.now;
+                half.count(entry.inner);
+            }
+        }
+        let Some(error) = error else { return at };
+        let left = batches.iter().take(sent).map(|it| it.len()).sum::<usize>();
+        if error.raw_os_error() == Some(libc::ENOSYS) && self.many {
+            self.many = false;
+            return left;
+        }
+        let refused = batches.get(sent).copied().unwrap_or_default();
+        if let [entry] = refused {
+            exit.drops.count(cause_of(&error));
+            if let Some(half) = exit.sending.get_mut(entry.tunnel) {
+                half.last = exit.now;
+            }
+        } else {
+            // EINVAL: larger than the device takes whole. EIO: no checksum offload there.
+            self.segmenting &= error.raw_os_error() != Some(libc::EIO);
+            self.send_each(refused, exit);
+        }
+        left + refused.len()
+    }
+
     /// How many of these can leave as one: of one tunnel, marked alike, of one size but the last.
-    fn together(&self, rest: &[Entry], table: &Table) -> usize {
+    fn together(&self, rest: &[Entry], exit: &Exit<'_>) -> usize {
         let Some(first) = rest.first() else { return 0 };
-        let in_udp = table
-            .get(first.tunnel)
-            .is_some_and(|it| it.encapsulation == Encapsulation::Udp);
-        if !self.segmenting || !in_udp {
+        let size = first.end - first.begin;
+        let alone = exit.table.get(first.tunnel).is_none_or(|it| {
+            it.encapsulation != Encapsulation::Udp || in_fragments(it, exit.sockets, size).is_some()
+        });
+        if !self.segmenting || alone {
             return 1;
         }
-        let size = first.end - first.begin;
         let mut together = 1;
         for entry in rest.iter().skip(1).take(MOST_SEGMENTS - 1) {
             let octets = entry.end - entry.begin;
@@ -121,51 +224,57 @@ impl Outbox {
         together
     }
 
-    /// True when the kernel cannot cut datagrams on this way; all has been sent one by one then.
-    fn send_batch(
-        &self,
-        batch: &[Entry],
-        table: &Table,
-        sending: &mut Halves<Sending>,
-        sockets: &Sockets,
-        drops: &mut Drops,
-        now: f64,
-    ) -> bool {
-        let (Some(first), Some(last)) = (batch.first(), batch.last()) else {
-            return false;
-        };
-        let (Some(tunnel), Some(half)) = (table.get(first.tunnel), sending.get_mut(first.tunnel))
-        else {
-            return false;
-        };
-        half.last = now;
-        let mut refused = false;
-        if batch.len() > 1
-            && !batch
-                .iter()
-                .any(|entry| in_fragments(tunnel, sockets, entry).is_some())
-        {
-            let data = self.buffer.get(first.begin..last.end).unwrap_or_default();
-            let size = u16::try_from(first.end - first.begin).ok();
-            match send_udp(tunnel, sockets, data, first.traffic_class, size) {
+    /// The socket and the message for these; None for what leaves in fragments, or cannot leave.
+    fn message<'a>(&'a self, batch: &[Entry], exit: &Exit<'_>) -> Option<(Lent, Outgoing<'a>)> {
+        let (first, last) = (batch.first()?, batch.last()?);
+        let tunnel = exit.table.get(first.tunnel)?;
+        let data = self.buffer.get(first.begin..last.end)?;
+        if first.whole {
+            let socket = exit.sockets.whole(version(data) == 4)?;
+            return Some((socket, Outgoing::whole(data)?));
+        }
+        let size = first.end - first.begin;
+        if in_fragments(tunnel, exit.sockets, size).is_some() {
+            return None;
+        }
+        let (socket, to) = way(tunnel, exit.sockets, first.traffic_class).ok()?;
+        let segment = (batch.len() > 1).then(|| u16::try_from(size).ok());
+        Some((socket, Outgoing::new(data, &to, segment.flatten())?))
+    }
+
+    fn send_each(&self, entries: &[Entry], exit: &mut Exit<'_>) {
+        for entry in entries {
+            let (Some(tunnel), Some(half)) = (
+                exit.table.get(entry.tunnel),
+                exit.sending.get_mut(entry.tunnel),
+            ) else {
+                continue;
+            };
+            half.last = exit.now;
+            match self.send_one(entry, tunnel, exit) {
                 Ok(()) => {
-                    for entry in batch {
+                    if let Some(half) = exit.sending.get_mut(entry.tunnel) {
                         half.count(entry.inner);
                     }
-                    return false;
                 }
-                // EINVAL: larger than the device takes whole. EIO: no checksum offload there.
-                Err(error) => refused = error.raw_os_error() == Some(libc::EIO),
+                Err(error) => exit.drops.count(cause_of(&error)),
             }
         }
-        for entry in batch {
-            let data = self.buffer.get(entry.begin..entry.end).unwrap_or_default();
-            match send_one(tunnel, sockets, data, entry) {
-                Ok(()) => half.count(entry.inner),
-                Err(error) => drops.count(cause_of(&error)),
-            }
+    }
+
+    fn send_one(&self, entry: &Entry, tunnel: &Tunnel, exit: &Exit<'_>) -> io::Result<()> {
+        let data = self.buffer.get(entry.begin..entry.end).unwrap_or_default();
+        let class = entry.traffic_class;
+        if !entry.whole
+            && let Some(mtu) = in_fragments(tunnel, exit.sockets, data.len())
+        {
+            return send_fragments(tunnel, exit.sockets, data, class, mtu);
         }
-        refused
+        way(tunnel, exit.sockets, class)?; // the reason, if there is no way at all
+        let (socket, message) = self
+            .message(std::slice::from_ref(entry), exit)
+            .ok_or_else(no_socket)?;
+        send(socket, &[message]).1.map_or(Ok(()), Err)
     }
 }
 
@@ -175,150 +284,4 @@ pub fn cause_of(error: &io::Error) -> Cause {
         Some(libc::EMSGSIZE) => Cause::Oversized,
         _ => Cause::SendFailed,
     }
-}
-
-/// Send the one octet that keeps a NAT's mapping alive.
-pub fn send_keepalive(tunnel: &Tunnel, sockets: &Sockets) -> io::Result<()> {
-    send_udp(tunnel, sockets, &crate::wire::natt::KEEPALIVE, 0, None)
-}
-
-fn send_one(tunnel: &Tunnel, sockets: &Sockets, data: &[u8], entry: &Entry) -> io::Result<()> {
-    if let Some(mtu) = in_fragments(tunnel, sockets, entry) {
-        return send_fragments(tunnel, sockets, data, entry.traffic_class, mtu);
-    }
-    if tunnel.encapsulation == Encapsulation::Udp {
-        return send_udp(tunnel, sockets, data, entry.traffic_class, None);
-    }
-    let socket = sockets.raw(tunnel.is_ipv4()).ok_or_else(no_socket)?;
-    send(
-        socket,
-        data,
-        &without_ports(&tunnel.path, entry.traffic_class),
-        None,
-    )
-}
-
-fn send_udp(
-    tunnel: &Tunnel,
-    sockets: &Sockets,
-    data: &[u8],
-    traffic_class: u8,
-    segment: Option<u16>,
-) -> io::Result<()> {
-    let socket = sockets.udp(tunnel.is_ipv4()).ok_or_else(no_socket)?;
-    let Path { local, remote, .. } = tunnel.path;
-    let to = Destination {
-        local,
-        remote: natt(remote),
-        traffic_class,
-    };
-    send(socket, data, &to, segment)
-}
-
-/// How large an outer packet may be, if this one is larger: IPv6 alone, IPv4's routers cut.
-fn in_fragments(tunnel: &Tunnel, sockets: &Sockets, entry: &Entry) -> Option<usize> {
-    let fit = tunnel
-        .fit
-        .filter(|_| !tunnel.is_ipv4() && sockets.fragmenter.is_some())?;
-    let udp = if tunnel.encapsulation == Encapsulation::Udp {
-        UDP_HEADER_OCTETS
-    } else {
-        0
-    };
-    let octets = IPV6_HEADER_OCTETS + udp + entry.end - entry.begin;
-    (octets > fit.outer).then_some(fit.outer)
-}
-
-/// RFC 8200 §4.5. The identification is random (RFC 7739 §4): nobody can send a piece that fits.
-fn send_fragments(
-    tunnel: &Tunnel,
-    sockets: &Sockets,
-    data: &[u8],
-    traffic_class: u8,
-    mtu: usize,
-) -> io::Result<()> {
-    let socket = sockets.fragmenter.ok_or_else(no_socket)?;
-    let invalid = || io::Error::from_raw_os_error(libc::EINVAL);
-    let mut identification = [0; 4];
-    aws_lc_rs::rand::fill(&mut identification).map_err(|_| invalid())?;
-    let identification = u32::from_ne_bytes(identification);
-    let mut payload = Vec::new();
-    let protocol = if tunnel.encapsulation == Encapsulation::Udp {
-        payload = udp_datagram(data, &tunnel.path).ok_or_else(invalid)?;
-        UDP
-    } else {
-        payload.extend_from_slice(data);
-        ESP
-    };
-    let to = without_ports(&tunnel.path, traffic_class);
-    let step = mtu
-        .checked_sub(IPV6_HEADER_OCTETS + 8)
-        .and_then(room)
-        .ok_or_else(invalid)?;
-    let mut at = 0;
-    for part in payload.chunks(step) {
-        let more = at + part.len() < payload.len();
-        let front = header(protocol, at, more, identification).ok_or_else(invalid)?;
-        send(socket, &[&front, part].concat(), &to, None)?;
-        at += part.len();
-    }
-    Ok(())
-}
-
-/// UDP header and data. The checksum is not optional for IPv6 (RFC 8200 §8.1).
-fn udp_datagram(data: &[u8], path: &Path) -> Option<Vec<u8>> {
-    let length = u16::try_from(UDP_HEADER_OCTETS + data.len()).ok()?;
-    let mut datagram = Vec::with_capacity(length.into());
-    datagram.extend_from_slice(&path.local.port.to_be_bytes());
-    datagram.extend_from_slice(&natt(path.remote).port.to_be_bytes());
-    datagram.extend_from_slice(&length.to_be_bytes());
-    datagram.extend_from_slice(&[0, 0]);
-    datagram.extend_from_slice(data);
-    let mut sum = Sum::default();
-    for end in [path.local.ip, path.remote.ip] {
-        if let IpAddr::V6(ip) = end {
-            sum = sum.with(&ip.octets());
-        }
-    }
-    let sum = sum
-        .with(&u32::from(length).to_be_bytes())
-        .with(&[0, 0, 0, UDP])
-        .with(&datagram)
-        .finish();
-    // RFC 768: a sum that comes out as zero is sent as all ones.
-    put(
-        &mut datagram,
-        6,
-        if sum == [0, 0] { &[0xFF, 0xFF] } else { &sum },
-    )?;
-    Some(datagram)
-}
-
-/// A path that IKE found on port 500 has ESP on 4500 (RFC 7296 §2.23); else it is as it is.
-fn natt(remote: Endpoint) -> Endpoint {
-    let port = if remote.port == IKE_PORT {
-        NATT_PORT
-    } else {
-        remote.port
-    };
-    Endpoint { port, ..remote }
-}
-
-fn without_ports(path: &Path, traffic_class: u8) -> Destination {
-    Destination {
-        local: Endpoint {
-            port: 0,
-            ..path.local
-        },
-        remote: Endpoint {
-            port: 0,
-            ..path.remote
-        },
-        traffic_class,
-    }
-}
-
-/// The host has this address family switched off.
-fn no_socket() -> io::Error {
-    io::Error::from_raw_os_error(libc::EAFNOSUPPORT)
 }

@@ -9,7 +9,7 @@ use super::events::Event;
 use super::events::Events;
 use super::halves::{Halves, Sending};
 use super::interface::Interface;
-use super::outbox::Outbox;
+use super::outbox::{Exit, Outbox};
 use super::pump::{BATCH, LARGEST_PACKET, STREAMS};
 use super::sealing::What;
 use super::streams::Streams;
@@ -21,7 +21,6 @@ use crate::esp::mss::clamp;
 use crate::esp::reassembly::Reassembly;
 use crate::offload::segment::{Segments, finish_checksum};
 use crate::offload::virtio::{HEADER_OCTETS, Header, Kind, SINGLE};
-use crate::sa::child::Encapsulation;
 use crate::system::poll::Poll;
 use crate::wire::ip::{Flow, parse_flow, version};
 use crate::wire::protocol::{IPV4, IPV6};
@@ -40,11 +39,10 @@ pub struct Outward {
     pub(super) events: Arc<Events>,
     pub(super) now: f64,
     vnet_header: bool,
-    pub(super) poll: Arc<Poll>,
+    poll: Arc<Poll>,
     errors: ErrorSource,
     next_acquire: f64,
     buffer: Vec<u8>,
-    pub(super) frame: Vec<u8>, // for a packet that is sealed for a stream
 }
 
 impl Outward {
@@ -68,7 +66,6 @@ impl Outward {
             errors: ErrorSource::default(),
             next_acquire: 0.0,
             buffer: vec![0; LARGEST_PACKET],
-            frame: Vec::new(),
         }
     }
 
@@ -104,15 +101,16 @@ impl Outward {
     }
 
     pub(super) fn flush(&mut self, table: &Table) {
-        let Self {
-            outbox,
-            sending,
-            interface,
-            drops,
-            now,
-            ..
-        } = self;
-        outbox.flush(table, sending, &interface.sockets, drops, *now);
+        self.outbox.flush(&mut Exit {
+            table,
+            sending: &mut self.sending,
+            sockets: &self.interface.sockets,
+            streams: &mut self.streams,
+            poll: &self.poll,
+            events: &self.events,
+            drops: &mut self.drops,
+            now: self.now,
+        });
     }
 
     /// An IP packet of this host's; in transport mode it may be a fragment.
@@ -178,7 +176,7 @@ impl Outward {
             return false;
         };
         let fits = tunnel.fit.is_none_or(|fit| segments.octets(0) <= fit.inner);
-        if !fits || tunnel.encapsulation == Encapsulation::Tcp {
+        if !fits {
             return false;
         }
         let traffic_class = outer_traffic_class(packet, tunnel.copy_dscp);

@@ -18,8 +18,8 @@ use crate::esp::drops::Drops;
 use crate::offload::coalesce::Coalescer;
 use crate::offload::virtio::HEADER_OCTETS;
 use crate::system::clock::monotonic;
-use crate::system::control;
 use crate::system::datagram::{local_port, set_gro};
+use crate::system::many::Arrivals;
 use crate::system::poll::{Poll, Waker};
 use crate::system::tun::{Offloads, has_headers, set_offloads};
 
@@ -60,7 +60,6 @@ pub struct Pump {
     pub(super) frames: Vec<u8>, // what a stream brings
     pub(super) proved: Vec<usize>,
     pub(super) ports: [u16; 2],
-    pub(super) control: Box<control::Receiving>,
     next_keepalive: f64,
     load: Load,
     helper: Option<Helper>,
@@ -125,6 +124,8 @@ impl Pump {
                 tun,
                 udp_segment: true,
                 udp_gro,
+                send_many: true,
+                receive_many: true,
             },
             coalescer: Coalescer::new(tun.uso),
             poll,
@@ -132,7 +133,6 @@ impl Pump {
             frames: Vec::new(),
             proved: Vec::new(),
             ports: udp.map(|socket| socket.map_or(0, local_port)),
-            control: Box::default(),
             next_keepalive: 0.0,
             load: Load {
                 alone: cores < 2,
@@ -152,7 +152,7 @@ impl Pump {
     /// # Errors
     /// Why it cannot go on. Nobody reads TUN any more then, so nothing of it can leave.
     pub fn run(&mut self) -> io::Result<()> {
-        let mut buffer = vec![0; LARGEST_PACKET];
+        let mut arrivals = Arrivals::default();
         let mut ready = Vec::new();
         while !self.stopping {
             let pause = (self.next_keepalive - self.now).clamp(0.0, LONGEST_PAUSE);
@@ -164,8 +164,8 @@ impl Pump {
                     TUN => self.read_tun()?,
                     token => {
                         let done = match token {
-                            UDP..RAW => self.read_udp((token - UDP) as usize, &mut buffer),
-                            RAW..STREAMS => self.read_raw((token - RAW) as usize, &mut buffer),
+                            UDP..RAW => self.read_udp((token - UDP) as usize, &mut arrivals),
+                            RAW..STREAMS => self.read_raw((token - RAW) as usize, &mut arrivals),
                             number => {
                                 self.read_stream(number);
                                 Ok(())
@@ -174,6 +174,7 @@ impl Pump {
                         self.flush_in();
                         done?;
                         self.settle()?;
+                        self.features.receive_many = arrivals.many;
                         self.load.inward += monotonic() - self.now;
                     }
                 }

@@ -9,92 +9,120 @@ use super::pump::{BATCH, Pump};
 use super::streams::Streams;
 use crate::esp::drops::Cause;
 use crate::sa::child::{Encapsulation, Path};
-use crate::system::datagram::receive;
+use crate::system::datagram::Received;
+use crate::system::many::{Arrivals, MOST_AT_ONCE};
 use crate::system::poll::Poll;
 use crate::wire::front::{Front, split};
 use crate::wire::natt::{self, Kind};
 
 impl Pump {
-    pub(super) fn read_udp(&mut self, family: usize, buffer: &mut [u8]) -> io::Result<()> {
+    pub(super) fn read_udp(&mut self, family: usize, arrivals: &mut Arrivals) -> io::Result<()> {
         let Some(socket) = self.interface.sockets.udp.get(family).copied().flatten() else {
             return Ok(());
         };
         let port = self.ports.get(family).copied().unwrap_or(0);
-        for _ in 0..BATCH {
-            let received = match receive(socket, buffer, &mut self.control) {
-                Ok(Some(received)) => received,
-                Ok(None) => break,
+        // One that the kernel has put together is large: few of them, while they are in the cache.
+        let most = if self.features.udp_gro {
+            4
+        } else {
+            MOST_AT_ONCE
+        };
+        for _ in 0..BATCH / most {
+            let count = match arrivals.receive(socket, most) {
+                Ok(count) => count,
                 Err(error) => return self.receive_failed(error),
             };
-            let mut local = received.local;
-            local.port = port;
-            let path = Path {
-                local,
-                remote: received.sender,
-                in_tcp: false,
-            };
-            let all = buffer.get_mut(..received.octets).unwrap_or_default();
-            if all.is_empty() {
-                self.datagram(all, path, received.traffic_class);
+            for index in 0..count {
+                match arrivals.get(index) {
+                    Ok((received, data, _)) => self.datagrams(&received, data, port),
+                    Err(error) => self.receive_failed(error)?,
+                }
             }
-            for datagram in all.chunks_mut(received.segment.max(1)) {
-                self.datagram(datagram, path, received.traffic_class);
+            if count < most {
+                break;
             }
         }
         Ok(())
     }
 
-    pub(super) fn read_raw(&mut self, family: usize, buffer: &mut [u8]) -> io::Result<()> {
+    /// One, or several of one sender that the kernel has put together.
+    fn datagrams(&mut self, received: &Received, all: &mut [u8], port: u16) {
+        let mut local = received.local;
+        local.port = port;
+        let path = Path {
+            local,
+            remote: received.sender,
+            in_tcp: false,
+        };
+        if all.is_empty() {
+            self.datagram(all, path, received.traffic_class);
+        }
+        for datagram in all.chunks_mut(received.segment.max(1)) {
+            self.datagram(datagram, path, received.traffic_class);
+        }
+    }
+
+    pub(super) fn read_raw(&mut self, family: usize, arrivals: &mut Arrivals) -> io::Result<()> {
         let Some(socket) = self.interface.sockets.raw.get(family).copied().flatten() else {
             return Ok(());
         };
         let mut headers = Vec::new();
-        for _ in 0..BATCH {
-            let received = match receive(socket, buffer, &mut self.control) {
-                Ok(Some(received)) => received,
-                Ok(None) => break,
+        for _ in 0..BATCH / MOST_AT_ONCE {
+            let count = match arrivals.receive(socket, MOST_AT_ONCE) {
+                Ok(count) => count,
                 Err(error) => return self.receive_failed(error),
             };
-            let packet = buffer.get_mut(..received.octets).unwrap_or_default();
-            if family == 1 {
-                let protocol_at = ipv6_front(&received, &self.control, &mut headers);
-                let own = Front {
-                    octets: &headers,
-                    protocol_at,
-                };
-                let _ = self.inward(packet, own.traffic_class(), Some(own));
-                continue;
+            for index in 0..count {
+                match arrivals.get(index) {
+                    Ok((received, packet, control)) if family == 1 => {
+                        let protocol_at = ipv6_front(&received, control, &mut headers);
+                        let own = Front {
+                            octets: &headers,
+                            protocol_at,
+                        };
+                        let _ = self.inward(packet, own.traffic_class(), Some(own));
+                    }
+                    Ok((_, packet, _)) => self.raw_ipv4(packet),
+                    Err(error) => self.receive_failed(error)?,
+                }
             }
-            // A raw IPv4 socket hands over the IP header too (raw(7)), a raw IPv6 one does not.
-            let Some((front, rest)) = split(packet) else {
-                continue;
-            };
-            let (header, end) = (front.octets.len(), front.octets.len() + rest.len());
-            let packet = packet.get_mut(..end).unwrap_or_default();
-            if let Some((octets, esp)) = packet.split_at_mut_checked(header) {
-                let own = Front {
-                    octets,
-                    protocol_at: 9,
-                };
-                let _ = self.inward(esp, own.traffic_class(), Some(own));
+            if count < MOST_AT_ONCE {
+                break;
             }
         }
         Ok(())
     }
 
+    /// A raw IPv4 socket hands over the IP header too (raw(7)), a raw IPv6 one does not.
+    fn raw_ipv4(&mut self, packet: &mut [u8]) {
+        let Some((front, rest)) = split(packet) else {
+            return;
+        };
+        let (header, end) = (front.octets.len(), front.octets.len() + rest.len());
+        let packet = packet.get_mut(..end).unwrap_or_default();
+        if let Some((octets, esp)) = packet.split_at_mut_checked(header) {
+            let own = Front {
+                octets,
+                protocol_at: 9,
+            };
+            let _ = self.inward(esp, own.traffic_class(), Some(own));
+        }
+    }
+
     pub(super) fn read_stream(&mut self, number: u64) {
         let mut buffer = std::mem::take(&mut self.frames);
-        let path = self
+        let came = self
             .streams(|it, poll, events| it.ready(number, &mut buffer, poll, events))
             .flatten();
-        if let Some(path) = path {
+        if let Some((path, octets)) = came {
+            let frames = buffer.get_mut(..octets).unwrap_or_default();
             let mut at = 0;
             while let Some((begin, end)) = self
-                .streams(|it, poll, events| it.next_message(number, &buffer, at, poll, events))
+                .streams(|it, poll, events| it.next_message(number, frames, at, poll, events))
                 .flatten()
             {
                 at = end;
-                if let Some(message) = buffer.get_mut(begin..end).filter(|it| !it.is_empty()) {
+                if let Some(message) = frames.get_mut(begin..end).filter(|it| !it.is_empty()) {
                     self.message(number, path, message);
                 }
             }

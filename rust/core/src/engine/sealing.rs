@@ -5,7 +5,7 @@ use super::table::Table;
 use crate::esp::drops::Cause;
 use crate::sa::child::Encapsulation;
 use crate::wire::octets::put;
-use crate::wire::tcpencap::LENGTH_OCTETS;
+use crate::wire::tcpencap::length_of;
 
 /// What there is to know of a payload.
 #[derive(Clone, Copy)]
@@ -39,14 +39,10 @@ impl Outward {
         what: &What,
         payload: &[u8],
     ) -> Result<(), Cause> {
-        let tunnel = table.get(index).ok_or(Cause::NoSa)?;
-        if tunnel.encapsulation == Encapsulation::Tcp {
-            return self.seal_into_stream(table, index, what, payload);
-        }
         self.seal_with(table, index, what, |room| put(room, 0, payload))
     }
 
-    /// The same, around what `write` writes; not into a stream.
+    /// The same, around what `write` writes.
     pub(super) fn seal_with(
         &mut self,
         table: &Table,
@@ -54,8 +50,15 @@ impl Outward {
         what: &What,
         write: impl FnOnce(&mut [u8]) -> Option<()>,
     ) -> Result<(), Cause> {
+        let tunnel = table.get(index).ok_or(Cause::NoSa)?;
         let half = self.sending.get(index).ok_or(Cause::NoSa)?;
-        let octets = half.outbound.sealed_octets(what.octets);
+        let sealed = half.outbound.sealed_octets(what.octets);
+        let length = length_of(sealed).ok_or(Cause::Oversized)?;
+        let front: &[u8] = match tunnel.encapsulation {
+            Encapsulation::Tcp => &length,
+            _ => &[],
+        };
+        let octets = front.len() + sealed;
         if !self.outbox.has_room(octets) {
             self.flush(table);
         }
@@ -68,6 +71,8 @@ impl Outward {
         let (Some(place), Some(half)) = (outbox.place(octets), sending.get_mut(index)) else {
             return Err(Cause::Oversized);
         };
+        put(place, 0, front);
+        let place = place.get_mut(front.len()..).unwrap_or_default();
         let begin = half.outbound.payload_at();
         let room = place
             .get_mut(begin..begin + what.octets)
@@ -78,41 +83,6 @@ impl Outward {
         if let Some(event) = half.near_end() {
             events.put(event);
         }
-        Ok(())
-    }
-
-    fn seal_into_stream(
-        &mut self,
-        table: &Table,
-        index: usize,
-        what: &What,
-        payload: &[u8],
-    ) -> Result<(), Cause> {
-        let Self {
-            frame,
-            sending,
-            streams,
-            poll,
-            events,
-            now,
-            ..
-        } = self;
-        let (Some(tunnel), Some(half)) = (table.get(index), sending.get_mut(index)) else {
-            return Err(Cause::NoSa);
-        };
-        frame.clear();
-        frame.resize(
-            LENGTH_OCTETS + half.outbound.sealed_octets(payload.len()),
-            0,
-        );
-        let place = frame.get_mut(LENGTH_OCTETS..).unwrap_or_default();
-        half.seal_at(place, payload, what.next_header)?;
-        if let Some(event) = half.near_end() {
-            events.put(event);
-        }
-        streams.send_esp(frame, &tunnel.path, poll, events)?;
-        half.last = *now;
-        half.count(what.inner);
         Ok(())
     }
 }

@@ -15,7 +15,8 @@ use crate::esp::drops::Cause;
 use crate::sa::child::Path;
 use crate::system::poll::Poll;
 use crate::wire::natt::NON_ESP_MARKER;
-use crate::wire::tcpencap::{LARGEST_MESSAGE, LENGTH_OCTETS, length_of, whole_frame};
+use crate::wire::octets::put;
+use crate::wire::tcpencap::{LENGTH_OCTETS, length_of, whole_frame};
 
 /// IKE messages that wait for a connection that takes nothing; more are dropped.
 const IKE_WAITING_OCTETS: usize = 48 << 10;
@@ -88,37 +89,33 @@ impl Streams {
         Ok(())
     }
 
-    /// Send `frame`, an ESP packet behind `LENGTH_OCTETS` of room, at once or not at all.
+    /// Send `frames`, one behind the other, at once or not at all: how many octets of them leave.
+    ///
+    /// A frame that was begun leaves to its end; it counts as sent.
     ///
     /// # Errors
-    /// Why it was not sent.
+    /// Why none was sent.
     pub fn send_esp(
         &mut self,
-        frame: &mut [u8],
+        frames: &[u8],
         path: &Path,
         poll: &Poll,
         events: &Events,
-    ) -> Result<(), Cause> {
+    ) -> Result<usize, Cause> {
         let number = *self.by_path.get(path).ok_or(Cause::NoStream)?;
         let stream = self.by_number.get_mut(&number).ok_or(Cause::NoStream)?;
-        let message = frame.len().saturating_sub(LENGTH_OCTETS);
-        let length = length_of(message).filter(|_| message <= LARGEST_MESSAGE);
-        let (Some(length), Some(first)) = (length, frame.first_chunk_mut()) else {
-            return Err(Cause::Oversized);
-        };
-        *first = length;
         if !stream.unsent.is_empty() {
             return Err(Cause::StreamFull);
         }
-        match send(&stream.socket, frame, SendFlags::NOSIGNAL) {
+        match send(&stream.socket, frames, SendFlags::NOSIGNAL) {
             Ok(sent) => {
-                stream
-                    .unsent
-                    .extend_from_slice(frame.get(sent..).unwrap_or_default());
-                if !stream.unsent.is_empty() {
+                let taken = end_of_frame(frames, sent);
+                let rest = frames.get(sent..taken).unwrap_or_default();
+                stream.unsent.extend_from_slice(rest);
+                if !rest.is_empty() {
                     let _ = poll.watch_writing(&stream.socket, number, true);
                 }
-                Ok(())
+                Ok(taken)
             }
             Err(Errno::AGAIN) => Err(Cause::StreamFull),
             Err(error) => {
@@ -156,7 +153,7 @@ impl Streams {
         }
     }
 
-    /// The connection takes more, or has more: give `buffer` the octets of whole frames.
+    /// The connection takes more, or has more: write frames into `buffer`, and say how many octets.
     ///
     /// They are to be gone through with `next_message`. None: nothing has come.
     pub fn ready(
@@ -165,25 +162,24 @@ impl Streams {
         buffer: &mut Vec<u8>,
         poll: &Poll,
         events: &Events,
-    ) -> Option<Path> {
+    ) -> Option<(Path, usize)> {
         if !self.by_number.get(&number)?.unsent.is_empty() {
             self.flush(number, poll, events);
         }
         let stream = self.by_number.get_mut(&number)?;
-        buffer.clear();
-        std::mem::swap(buffer, &mut stream.held);
-        let begin = buffer.len();
-        buffer.resize(begin + READ_OCTETS, 0);
+        let begin = stream.held.len();
+        if buffer.len() < begin + READ_OCTETS {
+            buffer.resize(begin + READ_OCTETS, 0);
+        }
+        put(buffer, 0, &stream.held);
         let room = buffer.get_mut(begin..).unwrap_or_default();
         let got = recv(&stream.socket, room, RecvFlags::empty());
         let path = stream.path;
-        let octets = got.map_or(0, |(_, octets)| octets);
-        buffer.truncate(begin + octets);
         match got {
             // §6.1: what came of an unfinished message goes with the connection.
             Ok((_, 0)) => self.close(number, "the peer closed it", poll, events),
-            Ok(_) => return Some(path),
-            Err(Errno::AGAIN | Errno::INTR) => std::mem::swap(buffer, &mut stream.held),
+            Ok((_, octets)) => return Some((path, begin + octets)),
+            Err(Errno::AGAIN | Errno::INTR) => {}
             Err(error) => self.close(number, &reason(error), poll, events),
         }
         None
@@ -295,6 +291,17 @@ impl Streams {
     }
 }
 
+/// Where the frame ends that the octet before `at` belongs to.
+fn end_of_frame(frames: &[u8], at: usize) -> usize {
+    let mut end = 0;
+    while end < at
+        && let Ok(Some(length)) = whole_frame(frames.get(end..).unwrap_or_default())
+    {
+        end += length;
+    }
+    end
+}
+
 /// In words, such as "connection reset by peer".
 fn reason(error: Errno) -> String {
     let text = std::io::Error::from(error).to_string().to_lowercase();
@@ -302,4 +309,16 @@ fn reason(error: Errno) -> String {
         .next()
         .unwrap_or_default()
         .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::end_of_frame;
+
+    #[test]
+    fn a_frame_that_was_begun_is_sent_to_its_end() {
+        let frames = [&[0, 5, 1, 2, 3][..], &[0, 3, 9], &[0, 4, 7, 7]].concat();
+        let ends: Vec<usize> = (0..=12).map(|at| end_of_frame(&frames, at)).collect();
+        assert_eq!(ends, [0, 5, 5, 5, 5, 5, 8, 8, 8, 12, 12, 12, 12]);
+    }
 }

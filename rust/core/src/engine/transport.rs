@@ -11,6 +11,7 @@ use crate::system::datagram::send_whole;
 use crate::wire::fragments::{Malformed, cut, parse};
 use crate::wire::front::{complete, split};
 use crate::wire::ip::{parse_flow, version};
+use crate::wire::octets::put;
 use crate::wire::protocol::{ESP, IPV4, IPV6};
 
 impl Outward {
@@ -74,6 +75,9 @@ impl Outward {
         // What came in fragments leaves in fragments that fit where those did.
         let (most, identification) = was.unwrap_or((sealed.len(), 0));
         let pieces = cut(&sealed, most, identification).ok_or(Cause::Oversized)?;
+        if let [whole] = pieces.as_slice() {
+            return self.leave_whole(table, index, packet.len(), whole);
+        }
         half.last = self.now;
         let socket = self.interface.sockets.whole(version(packet) == 4);
         let socket = socket.ok_or(Cause::SendFailed)?;
@@ -81,6 +85,23 @@ impl Outward {
             send_whole(socket, &piece).map_err(|error| cause_of(&error))?;
         }
         half.count(packet.len());
+        Ok(())
+    }
+
+    /// With others, in the next system call.
+    fn leave_whole(
+        &mut self,
+        table: &Table,
+        index: usize,
+        inner: usize,
+        packet: &[u8],
+    ) -> Result<(), Cause> {
+        if !self.outbox.has_room(packet.len()) {
+            self.flush(table);
+        }
+        let place = self.outbox.place(packet.len()).ok_or(Cause::Oversized)?;
+        put(place, 0, packet);
+        self.outbox.keep_whole(packet.len(), index, inner);
         Ok(())
     }
 }

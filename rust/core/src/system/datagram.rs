@@ -1,8 +1,8 @@
-//! Datagrams that come and go with both of their addresses, their traffic class, and in batches.
+//! Datagrams that come and go with both of their addresses and their traffic class.
 
 #![allow(unsafe_code)]
 
-use std::io::{Error, ErrorKind, Result};
+use std::io::{Error, Result};
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd};
@@ -10,10 +10,14 @@ use std::os::fd::{AsFd, AsRawFd};
 use libc::{c_int, msghdr};
 
 use super::control::{Receiving, Sending};
+use super::many::Outgoing;
 use crate::sa::child::Endpoint;
 use crate::wire::octets::{array, octet, put};
 
 const NAME_OCTETS: usize = 28; // struct sockaddr_in6
+/// A struct sockaddr_in or sockaddr_in6, and its length.
+pub(super) type Name = ([u8; NAME_OCTETS], u32);
+
 const UDP_SEGMENT: c_int = 103;
 const UDP_GRO: c_int = 104;
 
@@ -43,39 +47,12 @@ pub struct Destination {
     pub traffic_class: u8,
 }
 
-/// The next datagram; None when nothing waits.
+/// What the kernel has said of a datagram.
 ///
 /// # Errors
-/// As the kernel says; EPROTO when it does not say at which address a datagram arrived.
-pub fn receive(
-    fd: impl AsFd,
-    buffer: &mut [u8],
-    control: &mut Receiving,
-) -> Result<Option<Received>> {
-    let mut name = [0u8; NAME_OCTETS];
-    let mut part = libc::iovec {
-        iov_base: buffer.as_mut_ptr().cast(),
-        iov_len: buffer.len(),
-    };
-    let (at, room) = control.room();
-    let mut message = empty();
-    message.msg_name = name.as_mut_ptr().cast();
-    message.msg_namelen = NAME_OCTETS as u32;
-    message.msg_iov = &raw mut part;
-    message.msg_iovlen = 1;
-    message.msg_control = at.cast();
-    message.msg_controllen = room;
-    // SAFETY: every pointer is to memory of the length beside it that outlives the call.
-    let octets = unsafe { libc::recvmsg(fd.as_fd().as_raw_fd(), &raw mut message, 0) };
-    let Ok(octets) = usize::try_from(octets) else {
-        let error = Error::last_os_error();
-        return match error.kind() {
-            ErrorKind::WouldBlock | ErrorKind::Interrupted => Ok(None),
-            _ => Err(error),
-        };
-    };
-    control.filled(message.msg_controllen);
-    let sender = sender(&name).ok_or_else(unheard_of)?;
+/// EPROTO when it does not say at which address it arrived.
+pub(super) fn understood(octets: usize, name: &[u8], control: &Receiving) -> Result<Received> {
+    let sender = sender(name).ok_or_else(unheard_of)?;
     let mut received = Received {
         octets,
         segment: octets,
@@ -119,20 +96,11 @@ pub fn receive(
             _ => {}
         }
     }
-    if told {
-        Ok(Some(received))
-    } else {
-        Err(unheard_of())
-    }
+    told.then_some(received).ok_or_else(unheard_of)
 }
 
-/// Send one datagram; with `segment`, several of that size, the last perhaps shorter, at once.
-///
-/// # Errors
-/// As the kernel says: EAGAIN when the buffer is full, ENETUNREACH without a route, that or EINVAL
-/// when the local address is not ours, EINVAL for a link-local address without a device.
-pub fn send(fd: impl AsFd, data: &[u8], to: &Destination, segment: Option<u16>) -> Result<()> {
-    let name = name(&to.remote).ok_or_else(|| Error::from_raw_os_error(libc::EINVAL))?;
+/// The control messages that a datagram is sent with.
+pub(super) fn control_for(to: &Destination, segment: Option<u16>) -> Sending {
     let mut control = Sending::default();
     let class = c_int::from(to.traffic_class).to_ne_bytes();
     match to.local.ip {
@@ -157,25 +125,16 @@ pub fn send(fd: impl AsFd, data: &[u8], to: &Destination, segment: Option<u16>) 
     if let Some(size) = segment {
         control.push(libc::SOL_UDP, UDP_SEGMENT, &size.to_ne_bytes());
     }
-    let mut part = libc::iovec {
-        iov_base: data.as_ptr().cast_mut().cast(),
-        iov_len: data.len(),
-    };
-    let (at, octets) = control.content();
-    let mut message = empty();
-    message.msg_name = name.0.as_ptr().cast_mut().cast();
-    message.msg_namelen = name.1;
-    message.msg_iov = &raw mut part;
-    message.msg_iovlen = 1;
-    message.msg_control = at.cast_mut().cast();
-    message.msg_controllen = octets;
-    // SAFETY: as in `receive`; sendmsg writes to none of it.
-    let sent = unsafe { libc::sendmsg(fd.as_fd().as_raw_fd(), &raw const message, 0) };
-    if sent < 0 {
-        Err(Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    control
+}
+
+/// Send one datagram.
+///
+/// # Errors
+/// As the kernel says: EAGAIN when the buffer is full, ENETUNREACH without a route, that or EINVAL
+/// when the local address is not ours, EINVAL for a link-local address without a device.
+pub fn send(fd: impl AsFd, data: &[u8], to: &Destination) -> Result<()> {
+    one(fd, Outgoing::new(data, to, None))
 }
 
 /// Send an IP packet as it is, to its own destination. The kernel does not fragment it.
@@ -183,33 +142,26 @@ pub fn send(fd: impl AsFd, data: &[u8], to: &Destination, segment: Option<u16>) 
 /// # Errors
 /// As `send`; EMSGSIZE where it is larger than the device's MTU.
 pub fn send_whole(fd: impl AsFd, packet: &[u8]) -> Result<()> {
-    let ip: IpAddr = if octet(packet, 0).unwrap_or(0) >> 4 == 4 {
-        array::<4>(packet, 16).map(|ip| Ipv4Addr::from(ip).into())
+    one(fd, Outgoing::whole(packet))
+}
+
+fn one(fd: impl AsFd, message: Option<Outgoing<'_>>) -> Result<()> {
+    let message = message.ok_or_else(|| Error::from_raw_os_error(libc::EINVAL))?;
+    super::many::send(fd, &[message]).1.map_or(Ok(()), Err)
+}
+
+/// The destination of an IP packet, from its header.
+pub(super) fn name_of_whole(packet: &[u8]) -> Option<Name> {
+    let ip: IpAddr = if octet(packet, 0)? >> 4 == 4 {
+        Ipv4Addr::from(array::<4>(packet, 16)?).into()
     } else {
-        array::<16>(packet, 24).map(|ip| Ipv6Addr::from(ip).into())
-    }
-    .ok_or_else(|| Error::from_raw_os_error(libc::EINVAL))?;
-    let name = name_of(&Endpoint {
+        Ipv6Addr::from(array::<16>(packet, 24)?).into()
+    };
+    Some(name_of(&Endpoint {
         ip,
         scope: 0,
         port: 0,
-    });
-    // SAFETY: both buffers outlive the call, and are as long as it is told.
-    let sent = unsafe {
-        libc::sendto(
-            fd.as_fd().as_raw_fd(),
-            packet.as_ptr().cast(),
-            packet.len(),
-            0,
-            name.0.as_ptr().cast(),
-            name.1,
-        )
-    };
-    if sent < 0 {
-        Err(Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    }))
 }
 
 /// Ask for several datagrams of one sender at once (Linux 5.0); whether the kernel does that.
@@ -241,7 +193,7 @@ pub fn local_port(fd: impl AsFd) -> u16 {
         .unwrap_or(0)
 }
 
-fn empty() -> msghdr {
+pub(super) fn empty() -> msghdr {
     // SAFETY: a msghdr of zeroes is valid: it points nowhere and says so.
     unsafe { MaybeUninit::zeroed().assume_init() }
 }
@@ -251,15 +203,14 @@ fn unheard_of() -> Error {
 }
 
 /// None for a link-local address that does not say its device.
-fn name(to: &Endpoint) -> Option<([u8; NAME_OCTETS], u32)> {
+pub(super) fn name(to: &Endpoint) -> Option<Name> {
     match to.ip {
         IpAddr::V6(ip) if ip.is_unicast_link_local() && to.scope == 0 => None,
         _ => Some(name_of(to)),
     }
 }
 
-/// A struct sockaddr_in or sockaddr_in6, and its length.
-fn name_of(to: &Endpoint) -> ([u8; NAME_OCTETS], u32) {
+fn name_of(to: &Endpoint) -> Name {
     let mut name = [0; NAME_OCTETS];
     name[2..4].copy_from_slice(&to.port.to_be_bytes());
     match to.ip {
@@ -277,7 +228,7 @@ fn name_of(to: &Endpoint) -> ([u8; NAME_OCTETS], u32) {
     }
 }
 
-fn sender(name: &[u8; NAME_OCTETS]) -> Option<Endpoint> {
+fn sender(name: &[u8]) -> Option<Endpoint> {
     let family = c_int::from(u16::from_ne_bytes(array(name, 0)?));
     let port = u16::from_be_bytes(array(name, 2)?);
     if family == libc::AF_INET {
@@ -289,13 +240,8 @@ fn sender(name: &[u8; NAME_OCTETS]) -> Option<Endpoint> {
         });
     }
     let ip = Ipv6Addr::from(array::<16>(name, 8)?);
-    (family == libc::AF_INET6).then(|| {
-        scoped(
-            ip,
-            u32::from_ne_bytes([name[24], name[25], name[26], name[27]]),
-            port,
-        )
-    })
+    let index = u32::from_ne_bytes(array(name, 24)?);
+    (family == libc::AF_INET6).then(|| scoped(ip, index, port))
 }
 
 /// A link-local address means something only together with its device (RFC 4007 §6).

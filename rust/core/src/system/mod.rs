@@ -4,5 +4,6 @@ pub mod clock;
 pub mod control;
 pub mod datagram;
 pub mod fd;
+pub mod many;
 pub mod poll;
 pub mod tun;

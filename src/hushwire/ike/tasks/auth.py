@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hushwire.crypto.chain import UntrustedError
 from hushwire.crypto.choice import choose
 from hushwire.crypto.errors import KeyFormatError
 from hushwire.crypto.sign import PublicKey
+from hushwire.explain.certificates import CertificateFacts, CertificateRefused, day
 from hushwire.explain.outcome import (
     Failure,
     PeerMisbehaved,
@@ -18,9 +20,10 @@ from hushwire.explain.outcome import (
     WrongIdentity,
 )
 from hushwire.ike import proofs
+from hushwire.ike.credentials import Claim, ProofError
 from hushwire.ike.failure import NegotiationFailedError, notify_name
-from hushwire.ike.inputs import Peer, RawKeys
-from hushwire.ike.proofs import ProofError, VerifiedPeer
+from hushwire.ike.inputs import Clock, Peer
+from hushwire.ike.proofs import VerifiedPeer
 from hushwire.ike.states import Role, Secrets
 from hushwire.ike.tasks import child
 from hushwire.sa.association import ChildSa, Path
@@ -28,7 +31,7 @@ from hushwire.sa.identity import Identity
 from hushwire.wire.errors import WireError
 from hushwire.wire.ike.message import Payload, every, first
 from hushwire.wire.ike.payloads.authentication import Authentication
-from hushwire.wire.ike.payloads.certificate import Certificate, CertificateRequest
+from hushwire.wire.ike.payloads.certificate import Certificate
 from hushwire.wire.ike.payloads.identification import (
     Identification,
     IdInitiator,
@@ -53,25 +56,26 @@ def build_request(
     own_id = peer.own_id(path)
     own = IdInitiator(own_id.type, own_id.data)
     expected = (IdResponder(peer.remote_id.type, peer.remote_id.data),) if peer.remote_id else ()
-    wanted = (
-        (CertificateRequest(CertEncoding.RAW_PUBLIC_KEY, b""),)
-        if isinstance(peer.credential, RawKeys)
-        else ()
-    )
     contact = (Notify(NotifyType.INITIAL_CONTACT),) if initial_contact else ()
     return (
         own,
-        *_own_certificate(peer),
-        *wanted,
+        *peer.credential.shown(),
+        *peer.credential.wanted(),
         *expected,
-        _own_proof(peer, secrets, Role.INITIATOR, own),
+        _own_proof(peer, secrets, _octets(secrets, Role.INITIATOR, own)),
         *contact,
         *child.request(peer, inbound_spi, child.without_exchange(peer)),
     )
 
 
 def process_response(
-    peer: Peer, secrets: Secrets, payloads: tuple[Payload, ...], inbound_spi: int, path: Path
+    peer: Peer,
+    secrets: Secrets,
+    payloads: tuple[Payload, ...],
+    inbound_spi: int,
+    path: Path,
+    *,
+    wall: Clock,
 ) -> tuple[VerifiedPeer, ChildSa | NegotiationFailedError]:
     """Verify the responder, then take its CHILD_SA.
 
@@ -86,12 +90,13 @@ def process_response(
             raise WireError("IKE_AUTH response without IDr and AUTH")
         raise NegotiationFailedError(refusal(peer, errors[0], path))
     identity = _identity(identification)
-    if peer.remote_id is not None and identity != peer.remote_id:
+    if peer.remote_id is not None and not identity.is_same_as(peer.remote_id):
         raise NegotiationFailedError(
             WrongIdentity(peer.name, peer.remote_id.text, identity.text),
             Notify(NotifyType.AUTHENTICATION_FAILED),
         )
-    verified = _verify(peer, secrets, Role.INITIATOR, identification, auth)
+    claim = _claim(payloads, identification, auth)
+    verified = _verify(peer, secrets, claim, _octets(secrets, Role.RESPONDER, identification), wall)
     for notify in errors:
         if notify.type not in _CHILD_ERRORS:
             outcome = RefusedByPeer(peer.name, _AUTH, notify_name(notify.type))
@@ -105,7 +110,7 @@ def process_response(
 def refusal(peer: Peer, error: Notify, path: Path) -> Failure:
     """What an error notification of the peer says about our part of IKE_AUTH."""
     if error.type == NotifyType.AUTHENTICATION_FAILED:
-        return RefusedUs(peer.name, peer.own_id(path).text, proofs.method_name(peer.credential))
+        return RefusedUs(peer.name, peer.own_id(path).text, peer.credential.name)
     return RefusedByPeer(peer.name, _AUTH, notify_name(error.type))
 
 
@@ -128,6 +133,8 @@ def answer(
     payloads: tuple[Payload, ...],
     inbound_spi: int,
     path: Path,
+    *,
+    wall: Clock,
 ) -> Accepted:
     """IDr, [CERT], AUTH, SAr2, TSi, TSr. Raises `NegotiationFailedError` to refuse."""
     identification = first(payloads, IdInitiator)
@@ -135,14 +142,15 @@ def answer(
     if identification is None or auth is None:
         raise WireError("IKE_AUTH request without IDi and AUTH")
     peer = find(peers, secrets, payloads, path)
-    verified = _verify(peer, secrets, Role.RESPONDER, identification, auth)
+    claim = _claim(payloads, identification, auth)
+    verified = _verify(peer, secrets, claim, _octets(secrets, Role.INITIATOR, identification), wall)
 
     own_id = peer.own_id(path)
     own = IdResponder(own_id.type, own_id.data)
     response: tuple[Payload, ...] = (
         own,
-        *_own_certificate(peer),
-        _own_proof(peer, secrets, Role.RESPONDER, own),
+        *peer.credential.shown(),
+        _own_proof(peer, secrets, _octets(secrets, Role.RESPONDER, own)),
     )
     contact = any(n.type == NotifyType.INITIAL_CONTACT for n in every(payloads, Notify))
     if not child.asked_for(payloads):
@@ -165,7 +173,7 @@ def find(
     if identification is None:
         raise WireError("IKE_AUTH request without IDi")
     identity = _identity(identification)
-    named = [p for p in peers if p.remote_id == identity]
+    named = [p for p in peers if p.remote_id is not None and p.remote_id.is_same_as(identity)]
     anonymous = [p for p in peers if p.remote_id is None]
     candidates = [p for p in (*named, *anonymous) if _allows_suite(p, secrets)]
     if not candidates:
@@ -177,7 +185,7 @@ def find(
     if asked is not None:
         # Several identities on one host: the one that the initiator asks for (§3.5).
         for candidate in candidates:
-            if candidate.own_id(path) == _identity(asked):
+            if candidate.own_id(path).is_same_as(_identity(asked)):
                 return candidate
     return candidates[0]
 
@@ -201,53 +209,57 @@ def _shown_key(payloads: tuple[Payload, ...]) -> str:
 # Both.
 
 
-def _own_certificate(peer: Peer) -> tuple[Certificate, ...]:
-    if not isinstance(peer.credential, RawKeys):
-        return ()
-    return (Certificate(CertEncoding.RAW_PUBLIC_KEY, peer.credential.own.public.spki),)
-
-
-def _own_proof(peer: Peer, secrets: Secrets, role: Role, own: Identification) -> Authentication:
-    prf = secrets.suite.prf
+def _octets(secrets: Secrets, by: Role, identification: Identification) -> bytes:
+    """What one of the two signs (§2.15, RFC 9242 §3.3.2)."""
+    prf, keys, said = secrets.suite.prf, secrets.keys, identification.build()
     octets = (
-        proofs.signed_octets(prf, secrets.keys.pi, secrets.init_request, secrets.nr, own.build())
-        if role is Role.INITIATOR
-        else proofs.signed_octets(
-            prf, secrets.keys.pr, secrets.init_response, secrets.ni, own.build()
-        )
+        proofs.signed_octets(prf, keys.pi, secrets.init_request, secrets.nr, said)
+        if by is Role.INITIATOR
+        else proofs.signed_octets(prf, keys.pr, secrets.init_response, secrets.ni, said)
     )
+    return octets + secrets.int_auth.octets
+
+
+def _own_proof(peer: Peer, secrets: Secrets, octets: bytes) -> Authentication:
     try:
-        octets += secrets.int_auth.octets
-        return proofs.make(peer.credential, prf, octets, secrets.peer_hashes)
+        return proofs.make(peer.credential, secrets.suite.prf, octets, secrets.peer_hashes)
     except ProofError as error:
         raise NegotiationFailedError(
             PeerMisbehaved(peer.name, _AUTH, str(error)), Notify(NotifyType.AUTHENTICATION_FAILED)
         ) from error
 
 
-def _verify(
-    peer: Peer, secrets: Secrets, role: Role, theirs: Identification, auth: Authentication
-) -> VerifiedPeer:
-    prf = secrets.suite.prf
-    octets = (
-        proofs.signed_octets(
-            prf, secrets.keys.pr, secrets.init_response, secrets.ni, theirs.build()
-        )
-        if role is Role.INITIATOR
-        else proofs.signed_octets(
-            prf, secrets.keys.pi, secrets.init_request, secrets.nr, theirs.build()
-        )
-    )
-    identity = _identity(theirs)
+def _claim(
+    payloads: tuple[Payload, ...], identification: Identification, auth: Authentication
+) -> Claim:
+    return Claim(_identity(identification), auth, tuple(every(payloads, Certificate)))
+
+
+def _verify(peer: Peer, secrets: Secrets, claim: Claim, octets: bytes, wall: Clock) -> VerifiedPeer:
+    now = wall()
     try:
-        octets += secrets.int_auth.octets
-        return proofs.verify(peer, identity, auth, prf, octets)
-    except ProofError as error:
-        method = proofs.method_name(peer.credential)
+        return proofs.verify(peer, claim, secrets.suite.prf, octets, now)
+    except (ProofError, UntrustedError) as error:
         raise NegotiationFailedError(
-            PeerNotAuthenticated(peer.name, identity.text, method, str(error)),
+            _not_authenticated(peer, claim.identity, error, now),
             Notify(NotifyType.AUTHENTICATION_FAILED),
         ) from error
+
+
+def _not_authenticated(
+    peer: Peer, identity: Identity, error: ProofError | UntrustedError, wall: float
+) -> Failure:
+    if isinstance(error, ProofError):
+        return PeerNotAuthenticated(peer.name, identity.text, peer.credential.name, str(error))
+    failed = error.certificate
+    return CertificateRefused(
+        peer.name,
+        identity.text,
+        error.flaw,
+        error.detail,
+        None if failed is None else CertificateFacts.of(failed),
+        day(wall),
+    )
 
 
 def _identity(identification: Identification) -> Identity:

@@ -28,6 +28,7 @@ from hushwire.sa.association import Carrier, Encap, Encapsulation, Path
 from hushwire.wire.errors import WireError
 from hushwire.wire.ike.header import Header
 from hushwire.wire.ike.message import Payload, build_plain, every, first
+from hushwire.wire.ike.payloads.certificate import CertificateRequest
 from hushwire.wire.ike.payloads.ke import KeyExchangePayload
 from hushwire.wire.ike.payloads.nonce import Nonce
 from hushwire.wire.ike.payloads.notify import Notify
@@ -176,6 +177,7 @@ class Allowed:
     name: str  # of the only peer it can be, or ""
     proposals: Proposals
     encap: Encap
+    certificates: CertificateRequest | None = None
     ppk: bool = False
 
     def carries(self, carrier: Carrier) -> bool:
@@ -218,19 +220,18 @@ def answer(allowed: Allowed, incoming: Incoming, spi_r: bytes, rng: Rng) -> tupl
     header = Header(spi_i, spi_r, ExchangeType.IKE_SA_INIT, 0, initiator=False, response=True)
     # A peer that sent no NAT detection does not do it, and is not sent any (§2.23).
     nat_payloads = nat.announce(spi_i, spi_r, path, allowed.encap) if view.supported else ()
-    response = build_plain(
-        header,
-        (
-            SecurityAssociation((chosen,)),
-            KeyExchangePayload(suite.exchange.method, public),
-            Nonce(nr),
-            *nat_payloads,
-            _hashes_supported(),
-            *((_FRAGMENTATION,) if _fragmentation(payloads) else ()),
-            *(_intermediate_supported(allowed.proposals) if intermediate else ()),
-            *((Notify(NotifyType.USE_PPK),) if ppk else ()),
-        ),
+    said: tuple[Payload, ...] = (
+        SecurityAssociation((chosen,)),
+        KeyExchangePayload(suite.exchange.method, public),
+        Nonce(nr),
+        *nat_payloads,
+        _hashes_supported(),
+        *((_FRAGMENTATION,) if _fragmentation(payloads) else ()),
+        *(_intermediate_supported(allowed.proposals) if intermediate else ()),
+        *((Notify(NotifyType.USE_PPK),) if ppk else ()),
     )
+    room = len(incoming.data) - len(build_plain(header, said))
+    response = build_plain(header, (*said, *_request(allowed.certificates, room)))
     keys = derive_ike_keys(suite, shared, (nonce.data, nr), _spis(header))
     secrets = Secrets(
         suite=suite,
@@ -300,6 +301,18 @@ def _encapsulation(name: str, wanted: Encap, view: nat.NatView, path: Path) -> E
             raise NegotiationFailedError(EncapsulationConflict(name))
         return Encapsulation.UDP
     return Encapsulation.UDP if view.found else Encapsulation.ESP
+
+
+def _request(wanted: CertificateRequest | None, room: int) -> tuple[CertificateRequest, ...]:
+    """What fits: a response to a stranger is never larger than its request.
+
+    One that names no authority asks for a certificate of any (RFC 4945 §3.2.7.2).
+    """
+    if wanted is None:
+        return ()
+    shorter = replace(wanted, authorities=b"")
+    fitting = (request for request in (wanted, shorter) if 4 + len(request.build()) <= room)
+    return tuple(fitting)[:1]
 
 
 def _hashes_supported() -> Notify:

@@ -1,0 +1,1 @@
+"""What is measured through a tunnel that is up."""

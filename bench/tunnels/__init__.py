@@ -1,0 +1,1 @@
+"""What is compared. Each puts a tunnel between two hosts, as its users would."""
