@@ -7,13 +7,17 @@ its valid inputs to `SEEDS`.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from contextlib import suppress
 
 from hushwire.esp import ecn, mss
 from hushwire.esp.drops import EspDropError
 from hushwire.esp.reassembly import Reassembly
-from hushwire.wire import dns, esp, front, icmp, ip, natt, tcpencap
+from hushwire.explain import findings
+from hushwire.explain.capture import Capture
+from hushwire.explain.ladder import ladder
+from hushwire.wire import dns, esp, front, icmp, ip, natt, pcap, tcpencap, unreachable
 from hushwire.wire.errors import WireError
 from hushwire.wire.fragments import cut
 from hushwire.wire.ike import probe
@@ -175,6 +179,26 @@ def dns_response(data: bytes) -> None:
         assert len(dns.parse_answer(_QUERY, data)) <= len(data) // 15
 
 
+def capture_file(data: bytes) -> None:
+    """A capture that somebody gives us to explain, with all that is told of it."""
+    capture = Capture()
+    with suppress(WireError):
+        for frame in pcap.frames(io.BytesIO(data).read):
+            capture.add(frame)
+    for conversation in capture.conversations.values():
+        findings.of_conversation(capture, conversation)
+        ladder(capture.attempt(conversation))
+    for stream in capture.streams.values():
+        findings.of_stream(stream)
+
+
+def unreachable_error(data: bytes) -> None:
+    """An ICMP error about IKE, of either version."""
+    for parse in (unreachable.parse_unreachable4, unreachable.parse_unreachable6):
+        with suppress(WireError):
+            parse(data)
+
+
 PAYLOADS: dict[str, type[Payload]] = {
     "sa": SecurityAssociation,
     "ke": KeyExchangePayload,
@@ -199,6 +223,16 @@ _IP_PACKETS = [
     "6000000000180040" + _ADDRESSES + "2c0001040000000011000001000000010035003500080000",
 ]
 
+
+def _capture(message: bytes) -> bytes:
+    """A pcap file of raw IPv4 with this message once, on UDP port 500."""
+    udp = bytes.fromhex("01f401f4") + (8 + len(message)).to_bytes(2, "big") + bytes(2) + message
+    total = (20 + len(udp)).to_bytes(2, "big")
+    packet = b"\x45\0" + total + bytes.fromhex("0000000040110000c0000201c0000202") + udp
+    head = bytes.fromhex("d4c3b2a1020004000000000000000000ffff000065000000")
+    return head + bytes(8) + len(packet).to_bytes(4, "little") * 2 + packet
+
+
 TARGETS: dict[str, Target] = {
     "message": message,
     "chain": chain,
@@ -210,6 +244,8 @@ TARGETS: dict[str, Target] = {
     "natt": nat_traversal,
     "tcp_stream": tcp_stream,
     "dns": dns_response,
+    "capture": capture_file,
+    "unreachable": unreachable_error,
     **{name: payload_target(kind) for name, kind in PAYLOADS.items()},
     **deeper.TARGETS,
 }
@@ -227,6 +263,11 @@ SEEDS: dict[str, list[bytes]] = {
     "fragments": [bytes.fromhex(packet) for packet in _IP_PACKETS],
     "esp_header": [esp.build_header(0xC0FFEE01, 1) + bytes(32)],
     "dns": [_RESPONSE + bytes.fromhex("c00c00010001000000000004c0000207")],
+    "capture": [_capture(message) for message in samples.MESSAGES],
+    "unreachable": [
+        bytes.fromhex("0303fcfc00000000" + _IP_PACKETS[0]),
+        bytes.fromhex("0104000000000000" + _IP_PACKETS[2]),
+    ],
     "natt": [
         natt.KEEPALIVE,
         esp.build_header(0xC0FFEE01, 1) + bytes(32),

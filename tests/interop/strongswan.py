@@ -40,7 +40,7 @@ charon-systemd {{
     l {{
       path = {HERE}/log
       default = 1
-      ike = 2
+      ike = IKE_LOG
       flush_line = yes
     }}
   }}
@@ -104,6 +104,7 @@ class Strongswan:
     child: str = ""
     ppk: str = ""
     ppk_secret: str = PPK
+    ike_log: str = "2"
     fragment_size: int = 1280
     charon: Program = field(init=False)
 
@@ -113,9 +114,9 @@ class Strongswan:
         for folder in ("private", "pubkey"):
             world.path(HERE / "swanctl" / folder).mkdir(parents=True)
         self._mount()
-        world.path(HERE / "strongswan.conf").write_text(
-            _CHARON.replace("FRAGMENT_SIZE", str(self.fragment_size))
-        )
+        settings = _CHARON.replace("IKE_LOG", self.ike_log)
+        settings = settings.replace("FRAGMENT_SIZE", str(self.fragment_size))
+        world.path(HERE / "strongswan.conf").write_text(settings)
         self._write_keys()
         world.path(HERE / "swanctl" / "swanctl.conf").write_text(
             _CONNECTION.format(

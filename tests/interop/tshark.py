@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import csv
+import os
 import subprocess
 from pathlib import Path
 
 
-def read(capture: Path, *settings: str, fields: tuple[str, ...]) -> list[dict[str, list[str]]]:
-    """What tshark sees in each packet; a field may be there several times."""
+def read(
+    capture: Path, *settings: str, fields: tuple[str, ...], config_home: Path | None = None
+) -> list[dict[str, list[str]]]:
+    """What tshark sees in each packet; a field may be there several times.
+
+    In `config_home` is a folder `wireshark` with its tables.
+    """
     command = ["tshark", "-n", "-r", str(capture), "-T", "fields", "-E", "occurrence=a"]
     command += ["-E", "aggregator=|", "-E", "separator=,", "-E", "quote=d"]
     command += [word for setting in settings for word in ("-o", setting)]
     command += [word for field in fields for word in ("-e", field)]
-    result = subprocess.run(command, capture_output=True, text=True)
+    home = {} if config_home is None else {"XDG_CONFIG_HOME": str(config_home)}
+    result = subprocess.run(command, capture_output=True, text=True, env=os.environ | home)
     assert result.returncode == 0, result.stderr
     return [
         {field: value.split("|") if value else [] for field, value in zip(fields, row, strict=True)}

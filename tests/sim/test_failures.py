@@ -9,6 +9,7 @@ import pytest
 
 from hushwire.crypto.sign import PrivateKey
 from hushwire.explain.outcome import (
+    AskingPeer,
     Cause,
     EncapsulationConflict,
     Event,
@@ -30,7 +31,7 @@ from hushwire.sa.association import Address, Encap, Path
 from hushwire.sa.identity import Identity
 from hushwire.sa.selectors import describe, from_network
 from hushwire.wire.ike.header import Header
-from hushwire.wire.ike.message import Payload, build_plain
+from hushwire.wire.ike.message import Message, Payload, build_plain
 from hushwire.wire.ike.payloads.notify import Notify
 from hushwire.wire.ike.payloads.ts import TrafficSelector
 from hushwire.wire.registry import ExchangeType, NotifyType
@@ -45,6 +46,8 @@ from tests.sim.network import (
     raw_keys,
 )
 from tests.sim.stages import Scene, Stage, state_names
+
+REFUSED_ALL: tuple[tuple[str, ...], tuple[str, ...]] = (("aes256gcm16-prfsha384-x25519",), ())
 
 
 def meet(for_alice: dict[str, object], for_bob: dict[str, object]) -> tuple[Network, Host, Host]:
@@ -178,9 +181,58 @@ def test_a_list_that_would_make_the_answer_larger_than_the_request_is_left_out()
     network, alice, _bob = meet({}, {"ike_proposals": ike(*many)})
     (outcome,) = alice.failures
     assert isinstance(outcome, NoProposal)
-    assert outcome.theirs == ()
-    (_, request, _), (_, response, _) = network.sent
+    assert outcome.asked
+    assert outcome.theirs == ("aes128gcm16-prfsha256-ecp256",)
+    (_, request, _), (_, response, _) = network.sent[:2]
     assert len(response) <= len(request)
+
+
+def silent_bob(answers: int = 1) -> tuple[Network, Host, Host]:
+    """bob refuses without a word of what he would take, and says no more than `answers` times."""
+    network = Network()
+    alice = network.host("alice", peer("alice", "bob"))
+    bob = network.host(
+        "bob", peer("bob", "alice", ike_proposals=ike("aes128gcm16-prfsha256-ecp256"))
+    )
+    said = []
+
+    def on_send(host: Host, data: bytes, _path: object) -> bytes | None:
+        if host is not bob:
+            return data
+        said.append(data)
+        if len(said) > answers:
+            return None
+        refusal = Notify(NotifyType.NO_PROPOSAL_CHOSEN)
+        message = Message.parse(data)
+        return build_plain(message.header, (refusal,)) if len(said) == 1 else data
+
+    network.on_send = on_send
+    network.connect(alice, "bob")
+    return network, alice, bob
+
+
+def test_who_is_refused_without_a_word_asks_once_and_learns_what_the_peer_would_take() -> None:
+    network, alice, bob = silent_bob(answers=3)
+    network.run(1)
+    assert len(alice.saw(AskingPeer)) == 1
+    (outcome,) = alice.failures
+    assert isinstance(outcome, NoProposal)
+    assert outcome.asked
+    assert outcome.theirs == ("aes128gcm16-prfsha256-ecp256",)
+    # First a guess at the group, then the one that bob wants; and never an IKE_AUTH.
+    exchanges = [Message.parse(data).header.exchange for _, data, _ in network.sent]
+    assert set(exchanges) == {ExchangeType.IKE_SA_INIT}
+    assert_no_tunnel(alice, bob)
+    network.run(60)
+    assert state_names(alice) == state_names(bob) == []
+
+
+def test_a_question_that_is_not_answered_leaves_the_refusal() -> None:
+    network, alice, _ = silent_bob(answers=1)
+    network.run(60)
+    (outcome,) = alice.failures
+    assert isinstance(outcome, NoProposal)
+    assert (outcome.theirs, outcome.asked) == ((), False)
 
 
 def test_no_esp_proposal_in_common_shows_both_lists_to_who_refused() -> None:
@@ -362,8 +414,8 @@ def test_a_peer_that_falls_silent_in_ike_auth_is_named_so() -> None:
         (
             Encap.ESP,
             Encap.UDP,
-            [NoProposal("bob", "IKE", ("aes256gcm16-prfsha384-x25519",), (), refused_by_us=False)],
-            [EncapsulationConflict("alice")],
+            [NoProposal("bob", "IKE", *REFUSED_ALL, refused_by_us=False, asked=True)],
+            [EncapsulationConflict("alice")] * 2,  # refused, and asked
         ),
     ],
 )

@@ -28,7 +28,9 @@ VERBS = (
     "up",
     "down",
     "status",
+    "explain",
     "rekey",
+    "keys",
     "doctor",
     "lab",
     "classroom",
@@ -61,7 +63,9 @@ Tunnels  run      one interface, here in the foreground
          quick    one line instead of a file, the same on both hosts
          up       one in the background         down     ends it
          status   tunnels, suites, bytes, and drops by their cause
+         explain  why the last attempt failed, side by side, with the fix
          rekey    new keys now, and no packet lost
+         keys     the keys of one's own tunnels, for Wireshark
          doctor   what this host can and cannot do, and what mends it
 Learn    lab      alice, eve and bob on this machine, and what eve sees
          classroom  eBPF, Diffie-Hellman with p = 23, and XOR: a lesson

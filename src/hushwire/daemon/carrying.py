@@ -33,12 +33,16 @@ from hushwire.system.errors import SystemFailureError
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """What effects lead back to: the protocol's time, an outcome, another connection to a peer."""
+    """What effects lead back to: the protocol's time, an outcome, another connection to a peer.
+
+    And what the kernel did not send, and why.
+    """
 
     due: Callable[[], None]
     report: Callable[[Event], None]
     reauthenticate: Callable[[str], None]
     try_tcp: Callable[[str], None]
+    unsent: Callable[[IpAddress, str], None]
 
 
 _MOST_SEND_ERRORS = 64  # strangers may claim to be anywhere
@@ -129,6 +133,7 @@ class Carrying:
             if known and self._send_errors.get(remote) != str(error):
                 self._send_errors[remote] = str(error)
                 reason = (error.strerror or str(error)).lower()
+                self._calls.unsent(remote, reason)
                 self._journal.say(f"Sending to {remote} fails: {reason}. Trying again.")
         else:
             self._send_errors.pop(remote, None)

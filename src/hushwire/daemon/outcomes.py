@@ -25,6 +25,7 @@ class Outcomes:
         self._endpoint = endpoint
         self._attempts = attempts
         self._guarding = guarding
+        self._hinted: set[str] = set()
         self._reasons: dict[str, Failure] = {}  # why the peer will close what goes on without it
 
     def reported(self, event: Event) -> None:
@@ -34,6 +35,7 @@ class Outcomes:
         )
         if isinstance(event, PeerSilent):
             event = replace(event, tcp=self._attempts.tcp_failure(event.peer))
+        self._endpoint.trace.told(event)
         self._journal.event(event)
         if event.peer not in self._peers:
             return
@@ -52,4 +54,11 @@ class Outcomes:
             if self._once:
                 self._ending.fail(event)
             else:
+                self._hint(event.peer)
                 self._attempts.failed(event.peer)
+
+    def _hint(self, peer: str) -> None:
+        """The first time that it fails."""
+        if peer not in self._hinted:
+            self._hinted.add(peer)
+            self._journal.say(f"{peer}: `hushwire explain {peer}` tells more, message by message.")

@@ -16,6 +16,7 @@ from contextlib import ExitStack, suppress
 from socket import socket
 
 from hushwire.config.model import Config, Start
+from hushwire.daemon import telling
 from hushwire.daemon.attempts import Attempts
 from hushwire.daemon.carrying import Calls, Carrying
 from hushwire.daemon.control import ControlServer, Facts
@@ -33,6 +34,7 @@ from hushwire.daemon.renewal import Renewal
 from hushwire.daemon.sockets import Sockets
 from hushwire.daemon.startup import Startup
 from hushwire.daemon.streams import Streams
+from hushwire.daemon.telling import Telling
 from hushwire.daemon.together import Together
 from hushwire.engines.base import (
     Acquire,
@@ -80,6 +82,7 @@ class Service:
         self._attempts: Attempts
         self._outcomes: Outcomes
         self._renewal: Renewal
+        self._telling: Telling
 
     async def run(self) -> Failure | None:
         """Until SIGINT, SIGTERM or `stop`. With `once`: the failure that ended it, if one did.
@@ -96,11 +99,14 @@ class Service:
                 "status": self.status,
                 "startup": self._startup.facts,
                 "stop": self._stop_by_control,
+                "explain": lambda: Telling.facts(self._telling),
+                "keys": lambda: Telling.keys(self._telling),
                 "rekey": lambda: self._renewal.rekey(ike=False),
                 "rekey-ike": lambda: self._renewal.rekey(ike=True),
             },
         )
         control.claim()
+        telling.forget(self._config.interface.name)
         asked = False
         try:
             with ExitStack() as opened:
@@ -116,11 +122,19 @@ class Service:
                 await self._ending.wait()
                 asked = self._ending.wished
                 await self._close_tunnels()
+                self._leave_word()
         finally:
             await control.close()
         if self._ending.broken is not None:
             raise self._ending.broken
         return self._ending.ended_by
+
+    def _leave_word(self) -> None:
+        """For `hushwire explain`, when the one attempt has failed."""
+        failure, name = self._ending.ended_by, self._config.interface.name
+        if failure is not None:
+            telling.leave(name, self._telling.facts(), f"after one attempt ({failure.cause.value})")
+            self._journal.say(f"{name}: `hushwire explain {name}` tells more, message by message.")
 
     def stop(self) -> None:
         """Tell the peers, take everything down, return from `run`. A second time: at once."""
@@ -193,6 +207,8 @@ class Service:
         opened.callback(self._engine.close)
         self._paths = PathMtus(self._sockets, self._engine, tun, mtu, self._journal)
         opened.callback(self._paths.close)
+        self._telling = Telling(config, self._endpoint, self._loop)
+        self._telling.listen(self._sockets.families, self._sockets.device, opened)
         self._connect_parts(config, hosts, opened)
         self._streams.listen(self._sockets.listeners)
         for sock in self._sockets.ike:
@@ -216,7 +232,7 @@ class Service:
         opened.callback(self._attempts.close)
         self._outcomes = Outcomes(run, endpoint, self._attempts, self._guarding)
         again, try_tcp = self._attempts.reauthenticate, self._attempts.try_tcp
-        calls = Calls(self._due, self._outcomes.reported, again, try_tcp)
+        calls = Calls(self._due, self._outcomes.reported, again, try_tcp, self._telling.unsent)
         self._carrying = Carrying(run, self._sockets, engine, hosts, self._paths, calls=calls)
         opened.callback(self._carrying.close)
         self._renewal = Renewal(config.peers, engine, endpoint, self._carry_out)

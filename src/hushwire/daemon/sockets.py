@@ -34,7 +34,7 @@ class Sockets:
     def __init__(self, device: str | None, tcp_port: int | None = None) -> None:
         self.device = device
         # A kernel booted without IPv6 has no such file; then IPv4 is all there is.
-        self.families = [socket.AF_INET]
+        self.families: list[int] = [socket.AF_INET]
         if FilePath("/proc/net/if_inet6").exists():
             self.families.append(socket.AF_INET6)
         self._all: list[socket.socket | Fragmenter | ProbeSender] = []

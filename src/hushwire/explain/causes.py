@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import singledispatch
+from textwrap import wrap
+from typing import Any
 
 from hushwire.explain import outcome as o
+from hushwire.explain.certificates import CertificateRefused
 from hushwire.explain.proposals import Comparison, alternatives, nearest
 from hushwire.explain.ranges import in_common
 from hushwire.explain.reach import reach
@@ -26,6 +29,8 @@ class Place:
         return f"here, in {self.file}, under [peer.{self.peer}]:"
 
 
+_WIDTH = 100
+_WRAPPED: dict[str, Any] = {"subsequent_indent": "    ", "break_on_hyphens": False}
 _STRONGSWAN = "there, if it is strongSwan, in swanctl.conf,"
 _HUSHWIRE = "there, if it is Hushwire, in its file, under the [peer] that we are:"
 _SETTING = {"ike": ("proposals", "in the connection:"), "esp": ("esp_proposals", "in the child:")}
@@ -35,13 +40,14 @@ def why(attempt: Attempt, place: Place) -> list[str]:
     """Lines for a person: what happened, why, what to do. None while nothing has come of it."""
     if attempt.outcome is None:
         return []
-    return list(_why(attempt.outcome, attempt, place))
+    lines = _why(attempt.outcome, attempt, place)
+    return [piece for line in lines for piece in wrap(line, _WIDTH, **_WRAPPED) or [""]]
 
 
 @singledispatch
 def _why(event: o.Event, _attempt: Attempt, _place: Place) -> Iterator[str]:
     """Whatever has no more to it than its sentence."""
-    yield from tell(event).splitlines()
+    yield from _told(event)
 
 
 @_why.register
@@ -57,6 +63,8 @@ def _(event: o.NoProposal, _attempt: Attempt, place: Place) -> Iterator[str]:
 def _compared(event: o.NoProposal, place: Place) -> Iterator[str]:
     found, key = nearest(event.ours, event.theirs), event.protocol.lower()
     yield f"No {event.protocol} proposal in common."
+    if event.asked:
+        yield "The peer does not say what it would take. Shown all that Hushwire can do, it chose:"
     yield ""
     yield from _table(found, "they offer" if event.refused_by_us else "they accept")
     yield ""
@@ -88,6 +96,8 @@ def _untold(event: o.NoProposal, place: Place) -> Iterator[str]:
         f"No {event.protocol} proposal in common. The peer answers NO_PROPOSAL_CHOSEN and, as the "
         "RFC has it, no more."
     )
+    if event.asked:
+        yield "It was then shown all that Hushwire can do, and takes nothing of it."
     yield ""
     for number, text in enumerate(event.ours, start=1):
         yield f"    {'we offered' if number == 1 else '':12}{text}"
@@ -99,6 +109,8 @@ def _untold(event: o.NoProposal, place: Place) -> Iterator[str]:
     yield f'        {key} = ["…"]'
     yield f"  or ours goes {_STRONGSWAN} {where}"
     yield f"        {setting} = {event.ours[0]}"
+    if event.asked:
+        return
     yield "  If nobody can look there, these are worth trying here, one at a time:"
     for kind, others, changed in alternatives(event.ours[0]):
         more = f"   (or {', '.join(others[1:])})" if others[1:] else ""
@@ -148,19 +160,19 @@ def _(event: o.SelectorsUnacceptable, _attempt: Attempt, place: Place) -> Iterat
 
 @_why.register
 def _(event: o.PeerSilent, attempt: Attempt, _place: Place) -> Iterator[str]:
-    yield from tell(event).splitlines()
+    yield from _told(event)
     yield from reach(attempt, event.tcp)
 
 
 @_why.register
 def _(event: o.NoConnection, attempt: Attempt, _place: Place) -> Iterator[str]:
-    yield from tell(event).splitlines()
+    yield from _told(event)
     yield from reach(attempt, event.why)
 
 
 @_why.register
 def _(event: o.PeerNotAuthenticated, attempt: Attempt, place: Place) -> Iterator[str]:
-    yield from tell(event).splitlines()
+    yield from _told(event)
     yield from _what_was_said(attempt)
     yield "  The check that failed: the peer's AUTH against what our file has for it."
     yield f"    {place.text} {_CREDENTIAL.get(event.method, 'its credential')}"
@@ -169,7 +181,7 @@ def _(event: o.PeerNotAuthenticated, attempt: Attempt, place: Place) -> Iterator
 
 @_why.register
 def _(event: o.WrongIdentity, attempt: Attempt, place: Place) -> Iterator[str]:
-    yield from tell(event).splitlines()
+    yield from _told(event)
     yield from _what_was_said(attempt)
     yield "  The check that failed: the identity (IDr) that the peer gave, against ours for it."
     yield f"    {place.text}"
@@ -182,7 +194,7 @@ def _(event: o.WrongIdentity, attempt: Attempt, place: Place) -> Iterator[str]:
 
 @_why.register
 def _(event: o.RefusedUs, attempt: Attempt, place: Place) -> Iterator[str]:
-    yield from tell(event).splitlines()
+    yield from _told(event)
     yield from _what_was_said(attempt)
     yield "  The check that failed is the peer's: who we are, or our proof. It has to have us so:"
     yield f"    {_STRONGSWAN} in the connection:"
@@ -195,14 +207,29 @@ def _(event: o.RefusedUs, attempt: Attempt, place: Place) -> Iterator[str]:
 
 @_why.register
 def _(event: o.UnknownPeer, attempt: Attempt, _place: Place) -> Iterator[str]:
-    yield from tell(event).splitlines()
+    yield from _told(event)
     yield from _what_was_said(attempt)
 
 
-_CREDENTIAL = {"shared secret": "psk_file", "public key": "public_key"}
+def _told(event: o.Event) -> list[str]:
+    return tell(event).removeprefix(f"{event.peer}: ").splitlines()
+
+
+@_why.register
+def _(event: CertificateRefused, attempt: Attempt, _place: Place) -> Iterator[str]:
+    yield from _told(event)
+    yield from _what_was_said(attempt)
+
+
+_CREDENTIAL = {
+    "shared secret": "psk_file",
+    "public key": "public_key",
+    "certificate": "cert_file and ca_file",
+}
 _SECRET = {
     "shared secret": "secrets { ike-1 { secret = … } }",
     "public key": "pubkeys = …",
+    "certificate": "certs = …, cacerts = …",
 }
 
 

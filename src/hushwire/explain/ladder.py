@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import itemgetter
 from textwrap import wrap
 
 from hushwire.explain.outcome import Event
@@ -13,7 +14,6 @@ _RUNG = 34
 _WIDTH = 100
 _MARGIN = 10
 _BEHIND = _MARGIN + _RUNG + 4
-_REPEATS_SHOWN = 3
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
@@ -21,20 +21,23 @@ def ladder(attempt: Attempt) -> list[str]:
     """Lines of at most a hundred characters."""
     left, right = attempt.left[: _RUNG // 2], attempt.right[: _RUNG // 2]
     head = f"{'seconds':>8}  {left}{right.rjust(_RUNG + 2 - len(left))}"
-    lines = [head]
+    rungs: list[tuple[float, list[str]]] = []
     for number, step in enumerate(attempt.steps):
         if number == len(attempt.steps) // 2 and attempt.left_out:
-            lines.append(f"{'':{_MARGIN}}… {attempt.left_out} steps are not kept …")
+            left_out = f"{'':{_MARGIN}}… {attempt.left_out} steps are not kept …"
+            rungs.append((step.at, [left_out]))
         match step:
             case MessageStep():
-                lines += _message(step)
+                rungs += _message(step)
             case Decision(at, event):
-                lines += _note(at, headline(event))
+                rungs.append((at, list(_note(at, headline(event)))))
             case IcmpError(at, sender, kind, port):
-                lines += _note(at, f"ICMP from {sender}: {kind} (UDP port {port})")
+                text = f"ICMP from {sender}: {kind} (UDP port {port})"
+                rungs.append((at, list(_note(at, text))))
             case Remark(at, text):
-                lines += _note(at, text)
-    return lines
+                rungs.append((at, list(_note(at, text))))
+    rungs.sort(key=itemgetter(0))  # what was repeated goes where it belongs
+    return [head, *(line for _, lines in rungs for line in lines)]
 
 
 def headline(event: Event) -> str:
@@ -42,7 +45,7 @@ def headline(event: Event) -> str:
     return tell(event).splitlines()[0].removeprefix(f"{event.peer}: ")
 
 
-def _message(step: MessageStep) -> Iterator[str]:
+def _message(step: MessageStep) -> Iterator[tuple[float, list[str]]]:
     kind = "response" if step.response else "request"
     label = f"{step.exchange} {kind} {step.message_id}"
     said = f"{step.octets} octets"
@@ -53,11 +56,9 @@ def _message(step: MessageStep) -> Iterator[str]:
     said += ": " + ", ".join(word.replace(" ", _NO_BREAK) for word in step.words)
     if step.ignored:
         said += f" (not taken: {step.ignored})"
-    yield from _rung(step.at, label, said, to_right=step.from_left)
-    for at in step.repeated[:_REPEATS_SHOWN]:
-        yield from _rung(at, "the same again", "", to_right=step.from_left)
-    if more := step.repeated[_REPEATS_SHOWN:]:
-        yield from _rung(more[-1], f"and {len(more)} times more", "", to_right=step.from_left)
+    yield step.at, list(_rung(step.at, label, said, to_right=step.from_left))
+    for at in step.repeated:
+        yield at, list(_rung(at, "the same again", "", to_right=step.from_left))
 
 
 def _rung(at: float, label: str, said: str, *, to_right: bool) -> Iterator[str]:

@@ -44,6 +44,11 @@ class Connecting(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class AskingPeer(Event):
+    """It refused our proposals without a word, and is asked once what it would take."""
+
+
+@dataclass(frozen=True, slots=True)
 class PeerAnswered(Event):
     """IKE_SA_INIT is complete: a shared secret with somebody at `address`, nobody proved yet."""
 
@@ -166,6 +171,9 @@ class NoConnection(Failure):
 class NoProposal(Failure):
     """No suite in common. `theirs` is empty when the peer did not say what it would take.
 
+    `asked`: it did not say so by itself, but was shown everything that we can do; `theirs` is what
+    it chose of that, if anything.
+
     `transport`: we asked for transport mode, and some peers refuse that in this way.
     """
 
@@ -174,6 +182,7 @@ class NoProposal(Failure):
     theirs: tuple[str, ...]
     refused_by_us: bool
     transport: bool = False
+    asked: bool = False
 
     @property
     def cause(self) -> Cause:

@@ -41,6 +41,28 @@ _CERT = {
     CertEncoding.X509_SIGNATURE: "X.509",
     CertEncoding.RAW_PUBLIC_KEY: "raw public key",
 }
+# Status notifications that mean nothing here, and that peers send all the same (IANA's names).
+_OTHERS = {
+    16396: "MOBIKE_SUPPORTED",
+    16397: "ADDITIONAL_IP4_ADDRESS",
+    16398: "ADDITIONAL_IP6_ADDRESS",
+    16399: "NO_ADDITIONAL_ADDRESSES",
+    16400: "UPDATE_SA_ADDRESSES",
+    16401: "COOKIE2",
+    16402: "NO_NATS_ALLOWED",
+    16404: "MULTIPLE_AUTH_SUPPORTED",
+    16406: "REDIRECT_SUPPORTED",
+    16417: "EAP_ONLY_AUTHENTICATION",
+    16418: "CHILDLESS_IKEV2_SUPPORTED",
+    16419: "QUICK_CRASH_DETECTION",
+    16420: "IKEV2_MESSAGE_ID_SYNC_SUPPORTED",
+    16430: "IKEV2_FRAGMENTATION_SUPPORTED",
+    16435: "USE_PPK",
+    16436: "PPK_IDENTITY",
+    16437: "NO_PPK_AUTH",
+    16438: "INTERMEDIATE_EXCHANGE_SUPPORTED",
+    16441: "ADDITIONAL_KEY_EXCHANGE",
+}
 _NAT = (NotifyType.NAT_DETECTION_SOURCE_IP, NotifyType.NAT_DETECTION_DESTINATION_IP)
 
 
@@ -57,7 +79,7 @@ def notify_name(number: int) -> str:
     try:
         return NotifyType(number).name
     except ValueError:
-        return f"notify type {number}"
+        return _OTHERS.get(number, f"notify type {number}")
 
 
 def words_of(payloads: Iterable[Payload]) -> tuple[str, ...]:

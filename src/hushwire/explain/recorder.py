@@ -154,8 +154,8 @@ class Recorder:
             self._received.words = words_of(payloads) or (_EMPTY,)
 
     def dropped(self, why: str) -> None:
-        """The message of this call has no effect."""
-        if self._received is not None and not self._received.repeated:
+        """The message of this call has no effect. (A refusal is an outcome, and told as one.)"""
+        if self._received is not None and why != "refused" and not self._received.repeated:
             self._received.ignored = why
 
     def happened(self, event: Event) -> None:
@@ -167,11 +167,22 @@ class Recorder:
             return
         if event.peer and not attempt.peer:
             self._name(attempt, event.peer)
-        attempt.add(Decision(self._now - attempt.began, event))
+        again = isinstance(event, Failure) and event == attempt.outcome  # a request repeated
+        if not again:
+            attempt.add(Decision(self._now - attempt.began, event))
         if isinstance(event, TunnelUp):
             attempt.outcome, attempt.was_up = event, True
         elif isinstance(event, _ENDS) and not isinstance(attempt.outcome, Failure):
             attempt.outcome = event
+
+    def told(self, event: Event) -> None:
+        """The daemon knows more about an outcome than the protocol did, or has one of its own."""
+        attempt = self._newest(event.peer)
+        if attempt is not None and type(attempt.outcome) is type(event):
+            attempt.outcome = event
+        elif attempt is not None and attempt.outcome is None and isinstance(event, Failure):
+            self._current = None
+            self.happened(event)
 
     def remark(self, remote: Ip, text: str, now: float) -> None:
         """A fact from beside the protocol about what was sent to this address."""

@@ -21,6 +21,14 @@ def _(event: o.Connecting) -> str:
 
 
 @tell.register
+def _(event: o.AskingPeer) -> str:
+    return (
+        f"{event.peer}: it takes none of our proposals and does not say which it would; asking it "
+        "once, with all that Hushwire can do."
+    )
+
+
+@tell.register
 def _(event: o.PeerAnswered) -> str:
     nat = f" It seems that {event.nat}: going on in UDP, port 4500." if event.nat else ""
     return (
@@ -153,6 +161,10 @@ def _(event: o.NoProposal) -> str:
         lines.append(
             f'    Put one of theirs into our file, {key} = ["{event.theirs[0]}"] under the peer, '
             "or one of ours into theirs."
+        )
+    elif event.asked:
+        lines.append(
+            "    Shown all that Hushwire can do, it takes nothing. Its own log says what it wants."
         )
     else:
         lines.append(

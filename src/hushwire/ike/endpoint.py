@@ -20,6 +20,7 @@ from hushwire.ike.rivals import Rivals
 from hushwire.ike.sessions import Sessions, SessionView, view
 from hushwire.ike.states import Closed, Established, Role
 from hushwire.ike.strangers import Strangers, refuse_critical, refuse_version
+from hushwire.ike.tables import LiveKeys, live_keys
 from hushwire.sa.association import Carrier, Path
 from hushwire.wire.errors import (
     UnsupportedCriticalPayloadError,
@@ -65,6 +66,10 @@ class Endpoint:
     def sessions(self) -> list[SessionView]:
         """The established IKE SAs."""
         return [seen for session in self._sessions if (seen := view(session))]
+
+    def live_keys(self) -> list[LiveKeys]:
+        """The keys of every IKE SA that is alive and of its CHILD_SAs, for `hushwire keys`."""
+        return [keys for session in self._sessions if (keys := live_keys(session))]
 
     def connected(self, name: str) -> bool:
         """Is there an established IKE SA with this peer?"""

@@ -11,8 +11,8 @@ from hushwire.ike.failure import silence
 from hushwire.ike.inputs import TCP_AFTER_TRIES, Turn
 from hushwire.ike.jobs import DeleteChildren, Liveness
 from hushwire.ike.session import Session
-from hushwire.ike.states import AuthSent, Closed, Closing, Established, HalfOpen, Replaced
-from hushwire.ike.tasks import informational
+from hushwire.ike.states import AuthSent, Closed, Closing, Established, HalfOpen, InitSent, Replaced
+from hushwire.ike.tasks import informational, init
 from hushwire.sa.association import Path
 from hushwire.wire.registry import ExchangeType
 
@@ -195,6 +195,8 @@ def _retransmit(session: Session, turn: Turn) -> None:
         closing.has_closed(session, state, turn, acknowledged=False)
     elif isinstance(state, Replaced):
         closing.closed(session, turn)
+    elif isinstance(state, InitSent) and state.offer.asking:
+        closing.fail(session, init.unanswered_question(state), turn)
     else:
         exchange = job.exchange if job else ExchangeType.INFORMATIONAL
         closing.fail(session, silence(session.link, state, exchange, tries, seconds), turn)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from hushwire.explain.outcome import Authenticated, PeerAnswered, TunnelUp
+from hushwire.explain.outcome import AskingPeer, Authenticated, PeerAnswered, TunnelUp
 from hushwire.ike import closing
 from hushwire.ike.children import Children
 from hushwire.ike.failure import NegotiationFailedError
@@ -60,6 +60,8 @@ def init_response(session: Session, incoming: Incoming, turn: Turn) -> None:
         closing.fail(session, failed.outcome, turn)
         return
     if isinstance(result, init.Restart):
+        if result.asks:
+            turn.report(AskingPeer(state.peer.name))
         _send_init(session, state.peer, result.offer, turn)
         return
     session.link.window.answered()

@@ -37,7 +37,8 @@ class Role(Enum):
 class InitOffer:
     """What the initiator keeps until the response to IKE_SA_INIT comes.
 
-    `cookies` are all that the responder demanded; the last one counts.
+    `cookies` are all that the responder demanded; the last one counts. `asking`: ours was refused
+    without a word, and this one only asks what the peer would take.
     """
 
     exchange: KeyExchange
@@ -45,6 +46,7 @@ class InitOffer:
     nonce: bytes
     cookies: tuple[bytes, ...] = ()
     restarts: int = 0
+    asking: bool = False
 
 
 @dataclass(frozen=True, slots=True)

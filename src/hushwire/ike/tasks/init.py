@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 from hushwire.crypto.choice import choose
 from hushwire.crypto.errors import BadPublicValueError
 from hushwire.crypto.exchange import KeyExchange, Rng, exchange
 from hushwire.crypto.sign import SUPPORTED_HASHES
-from hushwire.crypto.suites import IkeSuite, describe, has_additional
+from hushwire.crypto.suites import (
+    DEFAULT_IKE,
+    IkeSuite,
+    describe,
+    has_additional,
+    parse_proposal,
+)
 from hushwire.explain.outcome import (
     EncapsulationConflict,
     Failure,
@@ -59,7 +66,7 @@ def build_request(peer: Peer, kept: InitOffer, spi_i: bytes, path: Path) -> byte
     """HDR, [N(COOKIE)], SAi1, KEi, Ni, and what we support. The cookie goes first (§2.6)."""
     payloads: tuple[Payload, ...] = (
         *(Notify(NotifyType.COOKIE, cookie) for cookie in kept.cookies[-1:]),
-        offer(peer.ike_proposals, ProtocolId.IKE, b""),
+        offer(_offered(peer, kept), ProtocolId.IKE, b""),
         KeyExchangePayload(kept.exchange.method, kept.key.public),
         Nonce(kept.nonce),
         *nat.announce(spi_i, bytes(8), path, peer.encap),
@@ -74,9 +81,14 @@ def build_request(peer: Peer, kept: InitOffer, spi_i: bytes, path: Path) -> byte
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """Begin again with this offer, and say why."""
+    """Begin again with this offer."""
 
     offer: InitOffer
+
+    @property
+    def asks(self) -> bool:
+        """For the first time it asks only, see `_ask`."""
+        return self.offer.asking and not self.offer.restarts
 
 
 def process_response(state: InitSent, incoming: Incoming, rng: Rng) -> Secrets | Restart:
@@ -88,6 +100,8 @@ def process_response(state: InitSent, incoming: Incoming, rng: Rng) -> Secrets |
             return _restart(peer, kept, notify, rng)
 
     sa, ke, nonce = _essentials(payloads)
+    if kept.asking:
+        raise _refused(peer, kept, tuple(describe(p.transforms) for p in sa.proposals[:1]))
     chosen = accepted(peer.ike_proposals, sa, ProtocolId.IKE)
     if chosen is None:
         raise _misbehaved(peer, "it chose a proposal that we did not offer")
@@ -133,7 +147,7 @@ def _restart(peer: Peer, kept: InitOffer, notify: Notify, rng: Rng) -> Restart:
         return Restart(_again(peer, replace(kept, cookies=(*kept.cookies, notify.data))))
     if notify.type == NotifyType.INVALID_KE_PAYLOAD:
         wanted = int.from_bytes(notify.data, "big") if len(notify.data) == 2 else 0
-        if wanted not in _methods(peer.ike_proposals):
+        if wanted not in _methods(_offered(peer, kept)):
             # Only a group of ours: else an attacker could pull us down (§2.7).
             raise _misbehaved(peer, f"it wants key exchange method {wanted}, which is not offered")
         if wanted == kept.exchange.method:
@@ -142,13 +156,44 @@ def _restart(peer: Peer, kept: InitOffer, notify: Notify, rng: Rng) -> Restart:
         # §2.6.1: the same nonce, so that a cookie stays good.
         return Restart(_again(peer, replace(kept, exchange=found, key=found.offer(rng))))
     if notify.type == NotifyType.NO_PROPOSAL_CHOSEN:
-        raise NegotiationFailedError(
-            NoProposal(
-                peer.name, "IKE", texts(peer.ike_proposals), _told_proposals(notify.data),
-                refused_by_us=False,
-            )
-        )  # fmt: skip
+        told = _told_proposals(notify.data)
+        if not told and not kept.asking and peer.ike_proposals != _everything():
+            return Restart(_ask(kept, rng))
+        raise _refused(peer, kept, told)
     raise NegotiationFailedError(RefusedByPeer(peer.name, _INIT, notify_name(notify.type)))
+
+
+def _ask(kept: InitOffer, rng: Rng) -> InitOffer:
+    """The peer refuses our offer, and the RFC has no place where it could say what it would take.
+
+    It is shown everything that we can do, once, and its choice ends the attempt: what follows is
+    told to a person, and never used. So nobody who forges a refusal can weaken anything.
+    """
+    found = _exchange(_methods(_everything())[0])
+    return replace(kept, exchange=found, key=found.offer(rng), restarts=0, asking=True)
+
+
+def _offered(peer: Peer, kept: InitOffer) -> Proposals:
+    return _everything() if kept.asking else peer.ike_proposals
+
+
+@cache
+def _everything() -> Proposals:
+    return tuple(parse_proposal(text, ProtocolId.IKE) for text in DEFAULT_IKE)
+
+
+def _refused(peer: Peer, kept: InitOffer, theirs: tuple[str, ...]) -> NegotiationFailedError:
+    ours = texts(peer.ike_proposals)
+    return NegotiationFailedError(
+        NoProposal(peer.name, "IKE", ours, theirs, refused_by_us=False, asked=kept.asking)
+    )
+
+
+def unanswered_question(state: InitSent) -> NoProposal:
+    """The peer had refused us, and does not answer what it would take."""
+    return NoProposal(
+        state.peer.name, "IKE", texts(state.peer.ike_proposals), (), refused_by_us=False
+    )
 
 
 def _again(peer: Peer, kept: InitOffer) -> InitOffer:
