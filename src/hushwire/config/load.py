@@ -27,6 +27,8 @@ from hushwire.config.model import (
     PeerConfig,
     Start,
 )
+from hushwire.config.ppk import KEYS as PPK_KEYS
+from hushwire.config.ppk import ppk
 from hushwire.config.proofs import identities, private_key, proof
 from hushwire.config.table import Table, quote, table_name
 from hushwire.crypto.suites import DEFAULT_ESP, DEFAULT_IKE
@@ -71,6 +73,7 @@ PEER_KEYS = {
     "private_key_file": '"alice.key"',
     **CERTIFICATE_KEYS,
     **LIFETIME_KEYS,
+    **PPK_KEYS,
 }
 
 
@@ -249,6 +252,7 @@ def _peer(table: Table, interface: InterfaceConfig, interface_table: Table) -> P
         mobike=table.switch("mobike", True),
         tcp_port=table.port("tcp_port", TCP_PORT),
         lifetimes=lifetimes(table),
+        ppk=ppk(table),
     )
 
 

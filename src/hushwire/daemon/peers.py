@@ -35,6 +35,7 @@ def ike_peer(config: PeerConfig, address: IpAddress | None) -> Peer:
         mode=config.mode,
         lifetimes=config.lifetimes,
         mobike=config.mobike,
+        ppk=config.ppk,
     )
 
 
