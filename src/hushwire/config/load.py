@@ -27,6 +27,8 @@ from hushwire.config.model import (
     PeerConfig,
     Start,
 )
+from hushwire.config.ppk import KEYS as PPK_KEYS
+from hushwire.config.ppk import ppk
 from hushwire.config.proofs import identities, private_key, proof
 from hushwire.config.table import Table, quote, table_name
 from hushwire.crypto.suites import DEFAULT_ESP, DEFAULT_IKE
@@ -66,10 +68,12 @@ PEER_KEYS = {
     "dpd": '"20s"',
     "keepalive": '"20s"',
     "copy_dscp": "true",
+    "mobike": "false",
     "tcp_port": "4500",
     "private_key_file": '"alice.key"',
     **CERTIFICATE_KEYS,
     **LIFETIME_KEYS,
+    **PPK_KEYS,
 }
 
 
@@ -245,8 +249,10 @@ def _peer(table: Table, interface: InterfaceConfig, interface_table: Table) -> P
         dpd=table.parse("dpd", values.duration) or _DEFAULT_SECONDS,
         keepalive=table.parse("keepalive", values.duration) or _DEFAULT_SECONDS,
         copy_dscp=table.switch("copy_dscp", False),
+        mobike=table.switch("mobike", True),
         tcp_port=table.port("tcp_port", TCP_PORT),
         lifetimes=lifetimes(table),
+        ppk=ppk(table),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from hushwire.explain.outcome import AskingPeer, Authenticated, PeerAnswered, TunnelUp
-from hushwire.ike import closing
+from hushwire.ike import closing, roaming
 from hushwire.ike.children import Children
 from hushwire.ike.failure import NegotiationFailedError
 from hushwire.ike.inputs import IkeDrop, Incoming, Peer, Turn
@@ -24,7 +24,7 @@ from hushwire.ike.states import (
     Role,
     Secrets,
 )
-from hushwire.ike.tasks import auth, child, init, intermediate
+from hushwire.ike.tasks import auth, child, init, intermediate, mobike, ppk
 from hushwire.ike.window import Arrival
 from hushwire.sa.association import ChildSa, Encapsulation
 from hushwire.wire.errors import WireError
@@ -138,15 +138,24 @@ def answer_intermediate(session: Session, state: HalfOpen, request: Request, tur
 
 
 def _send_auth(session: Session, peer: Peer, secrets: Secrets, turn: Turn) -> None:
+    mobile = secrets.nat.supported and mobike.offered(peer, session.link.path)
+    if mobile:
+        # RFC 4555 §3.3: so that no port has to change when a NAT is found later.
+        session.link.float_to_natt_port()
     spi = session.new_spi()
     try:
-        payloads = auth.build_request(
-            peer, secrets, spi, session.link.path, initial_contact=session.initial_contact
+        payloads = ppk.request(
+            peer,
+            secrets,
+            lambda keyed: auth.build_request(
+                peer, keyed, spi, session.link.path, initial_contact=session.initial_contact
+            ),
         )
     except NegotiationFailedError as failed:
         closing.fail(session, failed.outcome, turn)
         return
     session.state = AuthSent(peer, secrets, spi)
+    payloads += _addresses(session, peer) if mobile else ()
     session.link.request(secrets, ExchangeType.IKE_AUTH, payloads, turn)
 
 
@@ -154,17 +163,19 @@ def auth_response(
     session: Session, state: AuthSent, payloads: tuple[Payload, ...], turn: Turn
 ) -> None:
     # Where the response came from is not authentic: ESP goes where we connected to (§2.11).
+    peer, secrets = state.peer, state.secrets
     try:
+        secrets = ppk.accepted(peer, secrets, payloads)
         verified, result = auth.process_response(
-            state.peer,
-            state.secrets,
+            peer,
+            secrets,
             payloads,
             state.inbound_spi,
             session.link.path,
             wall=turn.wall,
         )
     except NegotiationFailedError as failed:
-        closing.fail(session, failed.outcome, turn)
+        closing.fail(session, ppk.explained(peer, secrets, failed.outcome), turn)
         if failed.notify is not None:
             # §2.21.2: the responder believes that all is well; it has to be told.
             closing.say_goodbye(session, state.secrets, (failed.notify,), state.peer.name, turn)
@@ -174,7 +185,8 @@ def auth_response(
         closing.fail(session, result.outcome, turn)
         closing.delete_ike_sa(session, state.secrets, state.peer.name, turn)
         return
-    _establish(session, state.secrets, verified, result, turn)
+    _establish(session, secrets, verified, result, turn)
+    roaming.begin(session, payloads)
     if state.close_by is not None:
         closing.close(session, turn)
 
@@ -185,13 +197,15 @@ def answer_auth(session: Session, request: Request, peers: Sequence[Peer], turn:
     if intermediate.next_exchange(secrets) is not None:
         raise WireError("IKE_AUTH before the key exchanges that were agreed on")
     session.link.path = path
+    peer: Peer | None = None
     try:
-        result = auth.answer(
-            peers, secrets, request.payloads, session.new_spi(), path, wall=turn.wall
-        )
+        peer = auth.find(peers, secrets, request.payloads, path)
+        secrets, payloads, told = ppk.judge(peer, secrets, request.payloads)
+        result = auth.answer(peers, secrets, payloads, session.new_spi(), path, wall=turn.wall)
     except NegotiationFailedError as failed:
         session.link.respond(request, (failed.notify,) if failed.notify else (), turn)
-        closing.fail(session, failed.outcome, turn)
+        outcome = ppk.explained(peer, secrets, failed.outcome) if peer else failed.outcome
+        closing.fail(session, outcome, turn)
         return
     verified = result.verified
     turn.report(Authenticated(verified.peer.name, verified.identity.text, verified.method))
@@ -199,9 +213,15 @@ def answer_auth(session: Session, request: Request, peers: Sequence[Peer], turn:
     made = result.child if isinstance(result.child, ChildSa) else None
     # The inbound SA is installed before the message that lets the peer use it is sent.
     _establish(session, secrets, verified, made, turn)
-    session.link.respond(request, result.response, turn)
+    roaming.begin(session, request.payloads)
+    more = _addresses(session, verified.peer) if session.mobility else ()
+    session.link.respond(request, (*result.response, *told, *more), turn)
     if isinstance(result.child, NegotiationFailedError) and result.child.outcome:
         turn.report(result.child.outcome)
+
+
+def _addresses(session: Session, peer: Peer) -> tuple[Payload, ...]:
+    return mobike.greeting(peer, session.link.path, session.sessions.surroundings.own)
 
 
 def _establish(
