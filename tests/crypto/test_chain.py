@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from hushwire.crypto.chain import MOST_CERTIFICATES, Trust, UntrustedError, verify
-from hushwire.crypto.crl import Revocation
+from hushwire.crypto.crl import Crl, Crls, Revocation
 from hushwire.crypto.flaws import Flaw
 from hushwire.crypto.x509 import Certificate
 from tests.crypto.pki import (
@@ -41,9 +41,11 @@ def chain(
     *others: Entity,
     trust: Sequence[Entity] = (CA,),
     at: datetime = NOW,
+    crls: Sequence[Crl] = (),
     **more: object,
 ) -> tuple[Certificate, ...]:
-    believed = Trust(tuple(entity.certificate for entity in trust), **more)  # type: ignore[arg-type]
+    anchors = tuple(entity.certificate for entity in trust)
+    believed = Trust(anchors, Crls(*crls), **more)  # type: ignore[arg-type]
     shown = [entity.certificate for entity in others]
     return verify(own.certificate, shown, believed, at.timestamp())
 

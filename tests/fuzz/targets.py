@@ -33,7 +33,7 @@ from hushwire.wire.ike.payloads.sa import SecurityAssociation
 from hushwire.wire.ike.payloads.ts import TrafficSelectors, TsInitiator
 from hushwire.wire.ike.payloads.vendor import VendorId
 from hushwire.wire.ike.rules import check_inner, check_outer
-from tests.fuzz import deeper
+from tests.fuzz import certificates, deeper
 from tests.wire import samples
 from tests.wire.mutations import with_true_length
 
@@ -248,6 +248,7 @@ TARGETS: dict[str, Target] = {
     "unreachable": unreachable_error,
     **{name: payload_target(kind) for name, kind in PAYLOADS.items()},
     **deeper.TARGETS,
+    **certificates.TARGETS,
 }
 
 SEEDS: dict[str, list[bytes]] = {
@@ -285,4 +286,5 @@ SEEDS: dict[str, list[bytes]] = {
         for name, kind in PAYLOADS.items()
     },
     **deeper.SEEDS,
+    **certificates.SEEDS,
 }

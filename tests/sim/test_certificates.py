@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hushwire.crypto.chain import Trust
-from hushwire.crypto.crl import Revocation
+from hushwire.crypto.crl import Crls, Revocation
 from hushwire.crypto.flaws import Flaw
 from hushwire.explain.certificates import CertificateRefused
 from hushwire.explain.outcome import (
@@ -134,7 +134,7 @@ REFUSED: dict[str, tuple[Sequence[Entity], dict[str, Any], Flaw]] = {
     "for encryption": ([bad(usage=("key_agreement",))], {}, Flaw.KEY_USAGE),
     "for the web": ([bad(purposes=("1.3.6.1.5.5.7.3.1",))], {}, Flaw.PURPOSE),
     "no list": ([bad()], {"revocation": Revocation.REQUIRE}, Flaw.NO_CRL),
-    "revoked": ([bad(serial=77)], {"crls": (crl(CA, 77),)}, Flaw.REVOKED),
+    "revoked": ([bad(serial=77)], {"crls": Crls(crl(CA, 77))}, Flaw.REVOKED),
     "none": ([], {}, Flaw.MISSING),
 }
 
@@ -175,6 +175,7 @@ def assert_refused(host: Host, flaw: Flaw, name: str, identity: str) -> Certific
     if refused.certificate is not None:
         assert f"serial {refused.certificate.serial}" in said
         assert refused.certificate.not_after in said
+        assert ("certifies" in said) == (flaw is Flaw.WRONG_NAME)
     return refused
 
 

@@ -19,7 +19,7 @@ from hushwire.config.model import CertificateConfig, IpAddress
 from hushwire.config.table import Table, quote
 from hushwire.crypto.chain import Trust
 from hushwire.crypto.crl import MOST_OCTETS as LARGEST_CRL
-from hushwire.crypto.crl import Crl, Revocation
+from hushwire.crypto.crl import Crl, Crls, Revocation
 from hushwire.crypto.errors import CertificateFormatError
 from hushwire.crypto.sign import PrivateKey
 from hushwire.crypto.x509 import Certificate
@@ -92,7 +92,7 @@ def certificates(
         chain=own,
         trust=Trust(
             anchors=anchors,
-            crls=crls,
+            crls=Crls(*crls),
             revocation=_holder(tables, "crl").choice("crl", Revocation.IF_PRESENT),
             any_purpose=_holder(tables, "key_purpose").choice("key_purpose", Purpose.IKE)
             is Purpose.ANY,
@@ -193,7 +193,7 @@ def _url(text: str) -> str:
     if not _URL.fullmatch(text):
         raise BadValueError(
             f"{quote(text)} is not the address of a file on the web",
-            f"Write for example: {KEYS['crl_url']}",
+            f"Write for example: crl_url = {KEYS['crl_url']}",
         )
     return text
 

@@ -33,15 +33,15 @@ def private_key(table: Table) -> PrivateKey | None:
 
 def proof(table: Table, interface: InterfaceConfig, interface_table: Table) -> Proof:
     """The peer's way, and what we need for it. Raises `ConfigError`."""
+    given = [key for key in ("public_key", "psk_file", "ca_file") if key in table.values]
+    if len(given) > 1:
+        what = f"{table.name} has both {given[0]} and {given[1]}"
+        raise table.error((given[1],), what, "Leave one of them out.")
     public_key = table.parse("public_key", keys.public_key)
     psk = table.parse(
         "psk_file", lambda text: keys.read_psk(keys.key_path(text, table.file.parent))
     )
     own = private_key(table) or interface.private_key
-    given = [key for key in ("public_key", "psk_file", "ca_file") if key in table.values]
-    if len(given) > 1:
-        what = f"{table.name} has both {given[0]} and {given[1]}"
-        raise table.error((given[1],), what, "Leave one of them out.")
     if psk is not None:
         return Proof(None, psk, None, None)
     if public_key is not None:

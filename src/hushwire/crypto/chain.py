@@ -8,11 +8,11 @@ failed. The checks here are in the order of what they cost, the signatures last.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from hushwire.crypto.constraints import violation
-from hushwire.crypto.crl import Crl, Revocation
+from hushwire.crypto.crl import Crls, Revocation
 from hushwire.crypto.errors import CryptoError
 from hushwire.crypto.flaws import Flaw
 from hushwire.crypto.x509 import Certificate
@@ -33,7 +33,7 @@ class Trust:
     """
 
     anchors: tuple[Certificate, ...]
-    crls: tuple[Crl, ...] = ()
+    crls: Crls = field(default_factory=Crls)
     revocation: Revocation = Revocation.IF_PRESENT
     any_purpose: bool = False
 
@@ -150,7 +150,7 @@ class _Search:
             self._check_revocation(certificate, issuer)
 
     def _check_revocation(self, certificate: Certificate, issuer: Certificate) -> None:
-        lists = [crl for crl in self._trust.crls if crl.covers(certificate, issuer)]
+        lists = [crl for crl in self._trust.crls.lists if crl.covers(certificate, issuer)]
         # Of several sources the worst counts (RFC 4945 §5.2.1), and a list that is too old does not
         # make a revoked certificate good again.
         if any(certificate.serial in crl.serials and crl.since <= self._now for crl in lists):

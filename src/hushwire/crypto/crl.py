@@ -27,6 +27,15 @@ class Revocation(StrEnum):
     REQUIRE = "require"
 
 
+class Crls:
+    """The lists that are known now. Who keeps them up to date puts newer ones in their place."""
+
+    __slots__ = ("lists",)
+
+    def __init__(self, *lists: Crl) -> None:
+        self.lists = lists
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Crl:
     """What one authority has revoked. Times are seconds since 1970, `until` None has no end.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+
 from hushwire.config.model import Config, Start
+from hushwire.daemon.dates import warnings
 from hushwire.daemon.journal import Journal
 
 _WAITING = (
@@ -23,6 +26,8 @@ def greet(journal: Journal, config: Config, engine: str, mtu: int) -> None:
         interface=interface.name,
         mtu=mtu,
     )
+    for warning in warnings(config, time.time()):
+        journal.say(warning)
     for start, sentence in _WAITING:
         if names := [peer.name for peer in config.peers if peer.start is start]:
             journal.say(sentence.format(", ".join(names)))

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import TextIO
 
+from hushwire.explain.certificates import CertificateRefused
 from hushwire.explain.outcome import (
     EncapsulationConflict,
     Event,
@@ -23,6 +24,7 @@ from hushwire.explain.outcome import (
 from hushwire.explain.sentences import tell
 
 _STRANGERS_CAUSE = (
+    CertificateRefused,
     EncapsulationConflict,
     ModeConflict,
     NoProposal,

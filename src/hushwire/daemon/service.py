@@ -31,6 +31,7 @@ from hushwire.daemon.outcomes import Outcomes
 from hushwire.daemon.pathmtu import PathMtus
 from hushwire.daemon.peers import destination, ike_limits, ike_peer, known_endpoints
 from hushwire.daemon.renewal import Renewal
+from hushwire.daemon.revocation import Revocations
 from hushwire.daemon.sockets import Sockets
 from hushwire.daemon.startup import Startup
 from hushwire.daemon.streams import Streams
@@ -237,6 +238,7 @@ class Service:
         opened.callback(self._carrying.close)
         self._renewal = Renewal(config.peers, engine, endpoint, self._carry_out)
         opened.callback(self._renewal.close)
+        opened.callback(Revocations(config.peers, self._journal).close)
 
     def _carry_out(self, effects: list[Effect]) -> None:
         self._carrying.out(effects)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from hushwire.crypto.flaws import Flaw
 from hushwire.crypto.x509 import Certificate
 from hushwire.explain.outcome import Cause, Failure
+from hushwire.sa.identity import Identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,17 +20,17 @@ class CertificateFacts:
     serial: str
     not_before: str
     not_after: str
-    names: tuple[str, ...] = ()
+    names: tuple[str, ...]
 
     @classmethod
-    def of(cls, certificate: Certificate, names: tuple[str, ...] = ()) -> CertificateFacts:
+    def of(cls, certificate: Certificate) -> CertificateFacts:
         return cls(
             certificate.subject,
             certificate.issuer,
             f"{certificate.serial:x}",
             day(certificate.not_before),
             day(certificate.not_after),
-            names,
+            tuple(sorted(Identity(kind, data).text for kind, data in certificate.names)),
         )
 
 
@@ -75,14 +76,14 @@ def sentence(event: CertificateRefused) -> str:
             f"    valid          {shown.not_before} to {shown.not_after} "
             f"(our clock: {event.checked_at})",
         ]
-        if shown.names:
-            lines.append(f"    certifies      {', '.join(shown.names)}")
+        if event.flaw is Flaw.WRONG_NAME:
+            lines.append(f"    certifies      {', '.join(shown.names) or 'no name'}")
     lines.append(f"    {cure}")
     return "\n".join(lines)
 
 
 def _detail(event: CertificateRefused) -> str:
-    return f" ({event.detail})" if event.detail and event.flaw is not Flaw.WRONG_NAME else ""
+    return f" ({event.detail})" if event.detail else ""
 
 
 _WHAT = {

@@ -193,7 +193,7 @@ def _check_name(identity: Identity, certificate: x509.Certificate) -> None:
     """RFC 4945 §3.1: the identity stands in the certificate, in the place for its type."""
     names = [Identity(kind, data) for kind, data in certificate.names]
     if identity.type == IdType.KEY_ID or not any(identity.is_same_as(name) for name in names):
-        raise UntrustedError(Flaw.WRONG_NAME, certificate, ", ".join(sorted(n.text for n in names)))
+        raise UntrustedError(Flaw.WRONG_NAME, certificate)
 
 
 def _signed(

@@ -1,0 +1,165 @@
+"""Revocation lists while we run: files that change, and addresses on the web.
+
+Only what the configuration names is ever read or fetched. A list that cannot be had leaves the one
+before in its place; whether that still counts is `crypto/chain.py`'s to say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable
+from http.client import HTTPException
+from pathlib import Path
+from threading import Thread
+
+from hushwire.config.certificates import read_crls
+from hushwire.config.errors import BadValueError
+from hushwire.config.model import CertificateConfig, PeerConfig
+from hushwire.crypto.crl import Crl
+from hushwire.crypto.errors import CertificateFormatError
+from hushwire.daemon.journal import Journal
+
+MOST_OCTETS = 4 << 20
+"""From the web: what a stranger's server may make us keep."""
+FETCH_SECONDS = 20.0
+_LOOK_SECONDS = 30.0
+_FETCH_EVERY_SECONDS = 3600.0
+_FETCH_AGAIN_SECONDS = 300.0
+
+
+class Revocations:
+    """Keeps the lists of all peers up to date, from its making until `close`."""
+
+    def __init__(self, peers: Iterable[PeerConfig], journal: Journal) -> None:
+        self._journal = journal
+        self._loop = asyncio.get_running_loop()
+        self._users = [peer.certificates for peer in peers if peer.certificates is not None]
+        self._files = {
+            path: _stamp(path) for user in self._users if (path := user.crl_file) is not None
+        }
+        self._due = {user.crl_url: 0.0 for user in self._users if user.crl_url is not None}
+        self._from_file = {user.crl_file: user.trust.crls.lists for user in self._users}
+        self._from_web: dict[str | None, tuple[Crl, ...]] = {}
+        self._troubles: dict[object, str] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        if self._files or self._due:
+            self._look()
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _look(self) -> None:
+        self._timer = self._loop.call_later(_LOOK_SECONDS, self._look)
+        for path, stamp in self._files.items():
+            now = _stamp(path)
+            if now != stamp:
+                self._files[path] = now
+                self._reread(path)
+        for url, due in self._due.items():
+            if self._loop.time() >= due:
+                self._due[url] = self._loop.time() + _FETCH_EVERY_SECONDS
+                self._begin(url)
+
+    def _reread(self, path: Path) -> None:
+        try:
+            self._from_file[path] = read_crls(path)
+        except BadValueError as error:
+            self._trouble(path, str(error))
+        else:
+            self._troubles.pop(path, None)
+            self._journal.say(f"{path}: the newer revocation list counts from now on.")
+            self._publish()
+
+    def _begin(self, url: str) -> None:
+        """In a thread of its own, that nobody waits for at the end."""
+
+        def work() -> None:
+            try:
+                found: tuple[Crl, ...] | str = fetch(url)
+            except (OSError, ValueError, HTTPException, CertificateFormatError) as error:
+                found = _reason(error)
+            try:
+                self._loop.call_soon_threadsafe(self._fetched, url, found)
+            except RuntimeError:
+                return  # the loop has ended meanwhile
+
+        Thread(target=work, name="crl", daemon=True).start()
+
+    def _fetched(self, url: str, found: tuple[Crl, ...] | str) -> None:
+        if isinstance(found, str):
+            self._due[url] = self._loop.time() + _FETCH_AGAIN_SECONDS
+            self._trouble(url, f"{url}: no revocation list from there: {found}")
+            return
+        self._troubles.pop(url, None)
+        self._from_web[url] = found
+        self._publish()
+
+    def _publish(self) -> None:
+        for user in self._users:
+            user.trust.crls.lists = self._lists(user)
+
+    def _lists(self, user: CertificateConfig) -> tuple[Crl, ...]:
+        from_file = self._from_file.get(user.crl_file, ()) if user.crl_file else ()
+        return (*from_file, *self._from_web.get(user.crl_url, ()))
+
+    def _trouble(self, source: object, sentence: str) -> None:
+        if self._troubles.get(source) != sentence:
+            self._troubles[source] = sentence
+            self._journal.say(f"{sentence} What is known already goes on counting.")
+
+
+def fetch(
+    url: str,
+    *,
+    seconds: float = FETCH_SECONDS,
+    most: int = MOST_OCTETS,
+    clock: Callable[[], float] = time.monotonic,
+) -> tuple[Crl, ...]:
+    """The lists at an http or https address. Blocks for `seconds`, and a little more, at most.
+
+    Raises `OSError`, `HTTPException`, `ValueError` and `CertificateFormatError`.
+    """
+    until = clock() + seconds
+    octets = bytearray()
+    with _opener().open(url, timeout=seconds / 2) as answer:
+        while part := answer.read1(65536):
+            octets += part
+            if len(octets) > most:
+                raise ValueError(f"it is longer than {most >> 20} MiB")
+            if clock() > until:
+                raise TimeoutError(f"it is not complete after {seconds:.0f} seconds")
+    return Crl.from_file(bytes(octets))
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    """Neither files nor proxies, and no redirection to where nobody has configured us to go."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.HTTPHandler,
+        urllib.request.HTTPSHandler,
+        urllib.request.HTTPDefaultErrorHandler,
+        urllib.request.HTTPErrorProcessor,
+        urllib.request.UnknownHandler,
+    ):
+        opener.add_handler(handler())
+    return opener
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, urllib.error.HTTPError):
+        return f"the server says {error.code} ({error.reason})."
+    if isinstance(error, urllib.error.URLError):
+        return f"{error.reason}."
+    return f"{error}."
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
