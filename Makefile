@@ -4,6 +4,7 @@ BIN := .venv/bin
 SECONDS ?= 60
 ROUNDS ?= 100
 SEEDS ?= 100000
+PACKETS ?= 2000000
 AS_ROOT := $(if $(filter-out 0,$(shell id -u)),sudo)
 
 .PHONY: install demo classroom test interop interop-table sim ordeal check check-rust fuzz flood bench bench-quick bench-book pin clean
@@ -41,8 +42,21 @@ check: install check-rust  ## lint, types, import contract
 check-rust: install  ## rustfmt and clippy
 	tools/check-rust
 
-fuzz: install  ## hostile octets into every parser, and inside SK with the true keys: SECONDS in all
+fuzz: install  ## hostile octets into every parser, and inside SK with the true keys: SECONDS in all; SECONDS for each part in Rust
 	$(BIN)/python tests/fuzz/run.py --seconds $(SECONDS)
+	tools/fuzz-native $(SECONDS)
+
+.PHONY: differential soak sanitize
+
+differential: install  ## PACKETS random packets: the native engine does what the Python one does
+	$(AS_ROOT) $(BIN)/python -m tests.differential.run --packets $(PACKETS)
+
+soak: SECONDS = 600
+soak: install  ## SECONDS of traffic as fast as it goes, new keys every 2: nothing lost, memory flat
+	$(AS_ROOT) $(BIN)/python -m tests.soak.run --seconds $(SECONDS)
+
+sanitize: install  ## the tests of rust/core under AddressSanitizer
+	tools/sanitize
 
 flood: install  ## spoofed IKE_SA_INIT, honest clients and traffic at once: what is left of each
 	$(BIN)/python -m bench.flood.run

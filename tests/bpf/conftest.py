@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from hushwire.system.core import may_not_load, why_missing
+from hushwire.system.core import may_not_load, why_no_ebpf
 from tests.bpf.hosts import Host
 
 
 @pytest.fixture(scope="session")
 def host() -> Callable[..., Host]:
     """Makes hosts; the test is skipped, with the reason, where the kernel takes no programs."""
-    if lacks := [why_missing()] if why_missing() else may_not_load():
+    if lacks := [why_no_ebpf()] if why_no_ebpf() else may_not_load():
         pytest.skip(lacks[0])
     return Host

@@ -10,7 +10,7 @@ import pytest
 
 import hushwire.system.core
 from hushwire.classroom.programs import Programs
-from hushwire.system.core import core, kernel
+from hushwire.system.core import core, kernel, why_missing
 from hushwire.system.errors import NotPermittedError, SystemFailureError
 from tests.bpf.hosts import Host
 
@@ -63,6 +63,23 @@ def test_without_the_extension_one_sentence_says_why(
         "eBPF: hushwire._core is not here: it was installed where there was no cargo. Rust comes "
         "from https://rustup.rs and clang with `sudo apt install clang`; then `make install`."
     )
+
+
+def test_an_extension_without_ebpf_says_why_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import sys
+    from types import ModuleType
+
+    reason = tmp_path / "reason.txt"
+    reason.write_text("it was installed where there was no clang\n")
+    monkeypatch.setattr(hushwire.system.core, "_REASON", reason)
+    engine_alone = ModuleType("hushwire._core")
+    monkeypatch.setitem(sys.modules, "hushwire._core", engine_alone)
+    monkeypatch.setattr(hushwire, "_core", engine_alone, raising=False)
+    assert why_missing() == ""
+    with pytest.raises(SystemFailureError, match=r"has no eBPF: .* no clang"):
+        core()
 
 
 def test_without_capabilities_nothing_is_tried(

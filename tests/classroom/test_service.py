@@ -14,7 +14,7 @@ from scapy.packet import Raw
 
 from hushwire.classroom.exchange import Kind, parse, xor
 from hushwire.lab.topology import ALICE, BOB, EVE, WIRE, Topology
-from hushwire.system.core import may_not_load, why_missing
+from hushwire.system.core import may_not_load, why_no_ebpf
 from tests.bpf.hosts import assert_checksums, payload_of
 from tests.classroom.lesson import PORT, begin, begin_with, final, said, talkers
 from tests.netns.inside import inside
@@ -22,7 +22,7 @@ from tests.netns.inside import inside
 
 @pytest.fixture(autouse=True)
 def can_load() -> None:
-    if lacks := [why_missing()] if why_missing() else may_not_load():
+    if lacks := [why_no_ebpf()] if why_no_ebpf() else may_not_load():
         pytest.skip(lacks[0])
 
 

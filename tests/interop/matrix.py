@@ -47,7 +47,7 @@ class Cell:
     limit: str = ""
 
 
-@dataclass
+@dataclass(eq=False)  # pytest keeps its plugins in sets
 class Matrix:
     """Collects what ran, in pytest's main process; with xdist the workers send it."""
 

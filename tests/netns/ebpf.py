@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hushwire.system.core import may_not_load, why_missing
+from hushwire.system.core import may_not_load, why_no_ebpf
 
-_LACKS = [why_missing()] if why_missing() else may_not_load()
+_LACKS = [why_no_ebpf()] if why_no_ebpf() else may_not_load()
 
 loads_ebpf = pytest.mark.skipif(bool(_LACKS), reason="; ".join(_LACKS))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 from types import ModuleType
 
@@ -24,6 +25,8 @@ def backend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     monkeypatch.setattr(module, "WHY_NOT", tmp_path / "_core_missing.txt")
     monkeypatch.chdir(_ROOT)
     monkeypatch.delenv("HUSHWIRE_BUILD", raising=False)
+    monkeypatch.setenv("MATURIN_PEP517_ARGS", "")  # put back when the test is over
+    monkeypatch.delenv("MATURIN_PEP517_ARGS")
     return module
 
 
@@ -42,9 +45,40 @@ def test_without_cargo_it_is_installed_all_the_same(
     hide(backend, monkeypatch, "cargo", "clang")
     name = backend.build_editable(str(tmp_path))
     assert (tmp_path / name).stat().st_size
-    reason = "it was installed where there was no cargo and no clang\n"
+    reason = "it was installed where there was no cargo\n"
     assert backend.WHY_NOT.read_text() == reason
     assert not stale.exists()
+
+
+def test_without_clang_the_native_engine_is_built_all_the_same(
+    backend: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    built: list[str] = []
+
+    def builds(*_: object) -> str:
+        built.append(os.environ.get("MATURIN_PEP517_ARGS", ""))
+        return "hushwire.whl"
+
+    monkeypatch.setattr(backend.maturin, "build_wheel", builds)
+    monkeypatch.setattr(backend.shutil, "which", lambda name: f"/usr/bin/{name}")
+    hide(backend, monkeypatch, "clang")
+    assert backend.build_wheel(str(tmp_path)) == "hushwire.whl"
+    assert built == ["--no-default-features"]
+    assert backend.WHY_NOT.read_text() == "it was installed where there was no clang\n"
+
+
+def test_where_only_the_ebpf_part_cannot_be_built_the_rest_is(
+    backend: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def builds(*_: object) -> str:
+        if "MATURIN_PEP517_ARGS" not in os.environ:
+            raise SystemExit(101)
+        return "hushwire.whl"
+
+    monkeypatch.setattr(backend.maturin, "build_wheel", builds)
+    monkeypatch.setattr(backend.shutil, "which", lambda name: f"/usr/bin/{name}")
+    assert backend.build_wheel(str(tmp_path)) == "hushwire.whl"
+    assert backend.WHY_NOT.read_text().startswith("the build failed (101)")
 
 
 def test_where_the_build_fails_it_is_installed_all_the_same(

@@ -46,20 +46,18 @@ impl World {
     }
 
     /// Octets that each SA takes, and microseconds for each of the first and of the last tenth.
-    fn install(&self) -> [f64; 3] {
+    fn install(&self, window: u32) -> [f64; 3] {
         let before = resident_octets();
         let mut took = Vec::new();
         for number in 0..self.sas {
-            let sa = self
-                .alice
-                .sa(number, Suite::Aes256Gcm, [1, 2], REPLAY_WINDOW);
+            let sa = self.alice.sa(number, Suite::Aes256Gcm, [1, 2], window);
             let began = Instant::now();
             self.alice.engine.install(sa).unwrap().unwrap();
             took.push(began.elapsed().as_secs_f64() * 1e6);
         }
         let octets = (resident_octets() - before) / f64::from(self.sas);
         for number in 0..self.sas {
-            let sa = self.bob.sa(number, Suite::Aes256Gcm, [2, 1], REPLAY_WINDOW);
+            let sa = self.bob.sa(number, Suite::Aes256Gcm, [2, 1], window);
             self.bob.engine.install(sa).unwrap().unwrap();
         }
         let tenth = took.len().div_ceil(10);
@@ -130,11 +128,18 @@ fn main() {
     if !std::env::args().any(|it| it == "--bench") {
         return; // `cargo test --all-targets` only wants it compiled
     }
+    let mut all = Vec::new(); // what one frees the next would take
+    for window in [8192, REPLAY_WINDOW] {
+        let world = World::new("size", MANY / 10);
+        let [octets, ..] = world.install(window);
+        println!("memory    {octets:.0} octets for each SA with a window of {window} packets");
+        all.push(world);
+    }
     let one = World::new("one", 1);
-    one.install();
+    one.install(REPLAY_WINDOW);
     let many = World::new("many", MANY);
-    let [octets, first, last] = many.install();
-    println!("memory    {octets:.0} octets for each SA");
+    let [octets, first, last] = many.install(REPLAY_WINDOW);
+    println!("memory    {octets:.0} octets for each of {MANY}");
     println!("install   {first:.1} µs each at first, {last:.1} µs in the end");
 
     let runs: [(&str, &World, bool, bool); 4] = [

@@ -14,7 +14,7 @@ from hushwire.daemon import control
 from hushwire.daemon.sockets import IKE_PORT, NATT_PORT
 from hushwire.system import clsact, guard, interface, netns, nft, privileges
 from hushwire.system.addresses import device_exists
-from hushwire.system.core import kernel, may_not_load, why_missing
+from hushwire.system.core import kernel, may_not_load, why_missing, why_no_ebpf
 from hushwire.system.errors import NotPermittedError, SystemFailureError
 from hushwire.system.ports import Holder, holders
 from hushwire.system.processes import Recorded
@@ -135,7 +135,7 @@ def _engines() -> Iterator[Finding]:
 
 def _ebpf(*, root: bool) -> Iterator[Finding]:
     """No tunnel needs it, so that it is missing is no problem."""
-    if why := why_missing():
+    if why := why_no_ebpf():
         sentence = f"`hushwire classroom` does not run here: {why}. Tunnels do not need it."
     elif lacks := may_not_load():
         if not root:

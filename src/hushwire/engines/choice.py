@@ -22,7 +22,7 @@ def make_engine(choice: EngineChoice) -> tuple[Engine, str]:
         raise SystemFailureError(
             "the native engine",
             f"it is not here: {why}",
-            'Run `make install` where cargo and clang are, or set engine = "python".',
+            'Run `make install` where cargo is, or set engine = "python".',
         )
     # Only now: the extension may be missing.
     from hushwire.engines.native.engine import NativeEngine

@@ -26,17 +26,31 @@ def why_missing() -> str:
     try:
         import hushwire._core  # noqa: F401
     except ImportError as error:
-        try:
-            return _REASON.read_text().strip()
-        except OSError:
-            return str(error)
+        return _reason(str(error))
     return ""
 
 
-def core() -> ModuleType:
-    """The extension. Raises `SystemFailureError`."""
+def _reason(otherwise: str) -> str:
+    try:
+        return _REASON.read_text().strip()
+    except OSError:
+        return otherwise
+
+
+def why_no_ebpf() -> str:
+    """The same for the part that loads eBPF programs; an extension may be without it."""
     if why := why_missing():
-        raise SystemFailureError("eBPF", f"hushwire._core is not here: {why}", f"{_CURE}.")
+        return why
+    import hushwire._core
+
+    return "" if hasattr(hushwire._core, "Classroom") else _reason("it was built without eBPF")
+
+
+def core() -> ModuleType:
+    """The extension, for eBPF. Raises `SystemFailureError`."""
+    if why := why_no_ebpf():
+        lacks = "is not here" if why_missing() else "has no eBPF"
+        raise SystemFailureError("eBPF", f"hushwire._core {lacks}: {why}", f"{_CURE}.")
     import hushwire._core
 
     return hushwire._core

@@ -75,9 +75,29 @@ fn option(packet: &[u8], start: usize) -> Option<usize> {
 fn lower(packet: &mut [u8], start: usize, at: usize, value: u16) -> Option<()> {
     // The checksum is over 16-bit words: an option at an odd offset has a half in each of two.
     let odd = (at - start) % 2;
-    let before: [u8; 4] = array(packet, at - odd)?;
+    let words = at - odd..at + 2 + odd;
+    let before = packet.get(words.clone())?.to_vec();
     put(packet, at, &value.to_be_bytes())?;
-    let after: [u8; 4] = array(packet, at - odd)?;
-    let sum = adjusted(array(packet, start + 16)?, &before, &after);
+    let sum = adjusted(array(packet, start + 16)?, &before, packet.get(words)?);
     put(packet, start + 16, &sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_syn_that_ends_with_the_option_is_clamped_too() {
+        for padding in [0, 1] {
+            let mut packet = vec![0x45, 0, 0, 44 + 4 * padding, 0, 1, 0x40, 0, 64, TCP, 0, 0];
+            packet.extend_from_slice(&[10, 0, 1, 1, 10, 0, 1, 2]);
+            packet.extend_from_slice(&[0, 1, 0, 2, 0, 0, 0, 3, 0, 0, 0, 0]);
+            packet.extend_from_slice(&[0x60 + 0x10 * padding, SYN, 2, 0, 0x12, 0x34, 0, 0]);
+            packet.extend_from_slice(&[1, MSS, 4, 0x05, 0xB4, 1, 1, 0][1 - usize::from(padding)..]);
+            packet.truncate(44 + 4 * usize::from(padding));
+            clamp(&mut packet, 1400);
+            let at = 42 + usize::from(padding);
+            assert_eq!(u16_at(&packet, at), Some(1360));
+        }
+    }
 }

@@ -4,6 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::PathBuf;
 
 use hushwire_core::crypto::Suite;
 use hushwire_core::engine::{Engine, Interface, Sockets};
@@ -132,15 +133,15 @@ impl Host {
         }
     }
 
-    /// CPU time of its packet thread so far, in nanoseconds.
+    /// CPU time of its packet threads so far, in nanoseconds.
     pub fn cpu(name: &str) -> u64 {
+        let of = |file: PathBuf| std::fs::read_to_string(file).unwrap_or_default();
         let tasks = std::fs::read_dir("/proc/self/task").unwrap();
-        let of = |file: std::path::PathBuf| std::fs::read_to_string(file).unwrap_or_default();
-        let own =
-            |task: &std::path::PathBuf| of(task.join("comm")).trim() == format!("hushwire {name}");
-        let task = tasks.map(|it| it.unwrap().path()).find(own).unwrap();
-        let stat = of(task.join("schedstat"));
-        stat.split(' ').next().unwrap().parse().unwrap()
+        let tasks = tasks.map(|it| it.unwrap().path());
+        let own = tasks.filter(|task| of(task.join("comm")).trim() == format!("hushwire {name}"));
+        let stat = own.map(|task| of(task.join("schedstat")));
+        stat.map(|it| it.split(' ').next().unwrap().parse::<u64>().unwrap())
+            .sum()
     }
 }
 
