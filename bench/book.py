@@ -57,13 +57,13 @@ def claim(record: Record) -> str:
         text += f", for {percent} % of wireguard-go's CPU time"
     return (
         f"On the machine of [the benchmark](docs/native.md#how-fast), with AES-256-GCM in UDP, "
-        f"{text} (medians of {_rounds(record)})."
+        f"{text} ({_rounds(record)})."
     )
 
 
 def _rounds(record: Record) -> str:
     rounds = len(ONE_OVER_WIREGUARD.values(record) or ONE_OVER_OPENVPN.values(record))
-    return f"{rounds} rounds" if rounds > 1 else "one round"
+    return f"medians of {rounds} rounds" if rounds > 1 else "one round"
 
 
 def _floor(ratio: float) -> str:
@@ -77,7 +77,8 @@ def _chapter(record: Record) -> str:
     seen = "; ".join(one for one in versions if not one.startswith("hushwire"))
     parts = [
         f"Measured on {its['date']}: {its['cpu']} ({its['flags']}), {its['cores']} cores, "
-        f"{its['memory']}, {its['kernel']}, Python {its['python']}, {_rounds(record)}. "
+        f"{its['memory']}, {its['kernel']}, TCP with {its['tcp']}, Python {its['python']}, "
+        f"{_rounds(record)}; the load average when it began was {its['load']}. "
         f"{seen}.",
         f"![{caption(record)}](pictures/{PICTURE.name})",
     ]

@@ -12,7 +12,7 @@ _FLAGS = ("aes", "vaes", "vpclmulqdq", "avx2", "avx512f", "sha_ni")
 
 
 def machine() -> dict[str, str]:
-    """CPU, its flags that ciphers use, cores, memory, kernel, and when."""
+    """CPU and its flags for ciphers, cores, memory, software, what else it did, and when."""
     text = Path("/proc/cpuinfo").read_text()
     name = re.search(r"^model name\s*:\s*(.*)$", text, re.M)
     flags = re.search(r"^(?:flags|Features)\s*:\s*(.*)$", text, re.M)
@@ -25,6 +25,8 @@ def machine() -> dict[str, str]:
         "cores": str(len(os.sched_getaffinity(0))),
         "memory": f"{gigabytes:.0f} GB",
         "kernel": f"Linux {platform.release().partition('-')[0]}",
+        "tcp": Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip(),
+        "load": f"{os.getloadavg()[0]:.1f}",
         "python": platform.python_version(),
         "date": datetime.now(UTC).date().isoformat(),
     }

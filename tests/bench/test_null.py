@@ -5,9 +5,6 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-import pytest
-
-from bench.null import LIBRARY
 from hushwire.crypto.ciphers import CIPHERS
 from hushwire.system.core import core
 
@@ -23,11 +20,6 @@ def shipped() -> bytes:
 
 def test_the_extension_has_no_such_cipher() -> None:
     assert MARK not in shipped()
-
-
-@pytest.mark.skipif(not LIBRARY.exists(), reason="tools/peers has not built the null cipher")
-def test_the_mark_is_in_a_library_that_has_it() -> None:
-    assert MARK in LIBRARY.read_bytes()
 
 
 def test_the_mark_is_in_the_source_that_has_it() -> None:

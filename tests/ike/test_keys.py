@@ -14,6 +14,7 @@ from hushwire.ike.keys import (
     derive_ike_keys,
     derive_mixed_ike_keys,
     derive_rekeyed_ike_keys,
+    mix_ppk,
 )
 from hushwire.wire.registry import ProtocolId
 
@@ -66,6 +67,16 @@ def test_an_additional_exchange_makes_all_keys_anew_from_sk_d() -> None:
     skeyseed = hmac.new(b"SK_d", SECRET + NI + NR, "sha384").digest()
     joined = keys.d + keys.ei + keys.er + keys.pi + keys.pr
     assert joined == prf_plus("sha384", skeyseed, NI + NR + SPI_I + SPI_R, len(joined))
+
+
+def test_a_ppk_changes_the_keys_for_auth_and_for_all_later_ones() -> None:
+    """RFC 8784 §3: SK_d, SK_pi and SK_pr = prf+ (PPK, SK'); what encrypts stays."""
+    suite = IkeSuite.from_transforms(parse_proposal("aes256gcm16-prfsha384-x25519", ProtocolId.IKE))
+    old = derive_ike_keys(suite, SECRET, (NI, NR), (SPI_I, SPI_R))
+    new = mix_ppk(suite.prf, old, b"a PPK of any length")
+    for before, after in ((old.d, new.d), (old.pi, new.pi), (old.pr, new.pr)):
+        assert after == hmac.new(b"a PPK of any length", before + b"\x01", "sha384").digest()
+    assert (new.ei, new.er, new.ai, new.ar) == (old.ei, old.er, old.ai, old.ar)
 
 
 def test_additional_exchanges_go_behind_the_nonces_of_create_child_sa() -> None:

@@ -17,6 +17,8 @@ from tests.netns.waiting import wait_until
 ROOT = Path(__file__).resolve().parents[2] / "build" / "strongswan"
 HERE = FILES / "strongswan"
 PSK = "correct horse battery staple"
+PPK = "a long secret that goes into the keys beside it"
+PPK_ID = "bob and alice"
 
 _PLUGINS = (
     "random drbg nonce openssl aes sha1 sha2 hmac kdf gcm chapoly curve25519 pubkey pkcs1 pkcs8 "
@@ -53,6 +55,7 @@ connections {{
     proposals = {ike}
     mobike = no
     fragmentation = force
+    {ppk}
     dpd_delay = {dpd}
     local {{
       auth = {auth}
@@ -78,6 +81,10 @@ secrets {{
   ike-1 {{
     secret = "{psk}"
   }}
+  ppk-1 {{
+    id = bob and alice
+    secret = "{ppk_secret}"
+  }}
 }}
 """
 
@@ -95,6 +102,8 @@ class Strongswan:
     local: str = f"{BOB.tunnel.ip}/32"
     remote: str = f"{ALICE.tunnel.ip}/32"
     child: str = ""
+    ppk: str = ""
+    ppk_secret: str = PPK
     ike_log: str = "2"
     fragment_size: int = 1280
     charon: Program = field(init=False)
@@ -123,6 +132,8 @@ class Strongswan:
                 own_key="pubkeys = bob.pem" if self.auth == "pubkey" else "",
                 pubkeys="pubkeys = alice.pem" if self.auth == "pubkey" else "",
                 child=self.child,
+                ppk=self.ppk,
+                ppk_secret=self.ppk_secret,
             )
         )
         topology.ip(f"address add {BOB.tunnel.ip}/32 dev lo", host="bob")

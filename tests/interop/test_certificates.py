@@ -195,17 +195,20 @@ def test_both_prove_who_they_are(seen: Facts, role: str, auth: str, suite: str) 
 # Everything that is wrong, and what is said about it.
 
 WRONG = {
-    "another authority": "no authority in our ca_file has issued it",
-    "expired": "its time is over",
-    "not yet valid": "its time has not come yet",
-    "revoked": "its authority has revoked it",
+    "authority unknown to us": "no authority in our ca_file has issued it",
+    "certificate expired": "its time is over",
+    "certificate not yet valid": "its time has not come yet",
+    "certificate revoked": "its authority has revoked it",
     "no revocation list": "no current revocation list says that it is still good",
-    "for web servers": "it is meant for something else than IKE",
-    "RSA of 1024 bits": "a key in its chain is too weak",
-    "another name": "that is not among the names that it certifies",
-    "another key": "its signature is not by the configured public key",
-    "does not believe us": "Does the peer trust the authority of our cert_file",
+    "certificate for web servers": "it is meant for something else than IKE",
+    "RSA key of 1024 bits": "a key in its chain is too weak",
+    "name not in the certificate": "that is not among the names that it certifies",
+    "raw key of another kind": "its signature is not by the configured public key",
+    "our authority unknown to it": "Does the peer trust the authority of our cert_file",
 }
+
+
+BEGINS = {"we begin": "up", "strongSwan begins": "wait"}
 
 
 class Mistakes(Setting):
@@ -219,34 +222,34 @@ class Mistakes(Setting):
             more: dict[str, Any] = {"by": self.between, "names": [bob_id], "now": NOW}
             return issue(f"O=Example, CN={name}", **(more | settings))
 
-        if what == "another key":
+        if what == "raw key of another kind":
             right = self.raw(name, *SUITES["AES-GCM"], bob_id)
             right.alice["public_key"] = PrivateKey.generate("ecdsa-p256").public.to_text()
             return right
-        if what == "does not believe us":
+        if what == "our authority unknown to it":
             return self.certified(name, peer="cacerts = ca1.pem")
-        if what == "another name":
+        if what == "name not in the certificate":
             mallory = issue("O=Example, CN=mallory", by=self.between, names=["x.example"], now=NOW)
             return self.certified(name, bob=mallory)
-        if what == "revoked":
+        if what == "certificate revoked":
             revoke = revoked(self.between, 77, now=NOW)
             crl_file = self.alice.give("revoked.crl", revoke)
             return self.certified(name, bob=has(serial=77), crl_file=crl_file)
         if what == "no revocation list":
             return self.certified(name, bob=has(), crl="require")
         settings: dict[str, dict[str, object]] = {
-            "another authority": {"by": self.other},
-            "expired": {"until": -DAY / 24},
-            "not yet valid": {"since": DAY},
-            "for web servers": {"purposes": ("1.3.6.1.5.5.7.3.1",)},
-            "RSA of 1024 bits": {"key": rsa_key(1024)},
+            "authority unknown to us": {"by": self.other},
+            "certificate expired": {"until": -DAY / 24},
+            "certificate not yet valid": {"since": DAY},
+            "certificate for web servers": {"purposes": ("1.3.6.1.5.5.7.3.1",)},
+            "RSA key of 1024 bits": {"key": rsa_key(1024)},
         }
         return self.certified(name, bob=has(**settings[what]))
 
 
 @pytest.fixture(scope="module")
 def told() -> Iterator[dict[tuple[str, str], str]]:
-    """For each role and mistake, what alice says."""
+    """For each beginning and mistake, what alice says."""
     try:
         world = World.begin()
     except NotPermittedError as error:
@@ -257,32 +260,34 @@ def told() -> Iterator[dict[tuple[str, str], str]]:
         gateway.connections = [setting.wrong(what) for what in WRONG]
         gateway.start()
         found = {}
-        for role in ROLES:
-            alice.write(start="up" if role == "initiator" else "wait")
+        for begins, start in BEGINS.items():
+            alice.write(start=start)
             program = alice.run()
             for what, sentence in WRONG.items():
-                if role == "responder":
+                if start == "wait":
                     name = name_of("wrong", what)
                     gateway.swanctl("--initiate", "--child", name, check=False)
                 program.wait_for_line(sentence)
             assert not any(tunnel["state"] == "up" for tunnel in alice.tunnels().values())
             said = interrupt(program)
             for what, sentence in WRONG.items():
-                found[role, what] = next(
+                found[begins, what] = next(
                     part for part in re.split(r"\n(?! )", said) if sentence in part
                 )
         yield found
 
 
-@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("begins", BEGINS)
 @pytest.mark.parametrize("what", WRONG)
-@pytest.mark.interop("What is wrong, and is said", row="{what}", column="we are the {role}")
+@pytest.mark.interop("Mistakes, explained", row="{what}", column="{begins}")
 def test_what_is_wrong_is_said_with_its_certificate(
-    told: dict[tuple[str, str], str], what: str, role: str
+    told: dict[tuple[str, str], str], what: str, begins: str
 ) -> None:
-    said = told[role, what]
-    shows = what not in ("another key", "does not believe us")
+    said = told[begins, what]
+    shows = what not in ("raw key of another kind", "our authority unknown to it")
     assert ("issued by      O=" in said) == shows
     assert ("(our clock: " in said) == shows
-    assert ("certifies      O=Example, CN=mallory, x.example" in said) == (what == "another name")
+    assert ("certifies      O=Example, CN=mallory, x.example" in said) == (
+        what == "name not in the certificate"
+    )
     assert said.startswith(f"{name_of('wrong', what)}: ")

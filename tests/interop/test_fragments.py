@@ -25,6 +25,7 @@ def pieces(log: str) -> set[tuple[int, int]]:
     return {(int(number), int(total)) for number, total in found}
 
 
+@pytest.mark.interop("Fragments of IKE messages", "of {size} octets", "both ways, in either role")
 @pytest.mark.parametrize("size", [256, 576], ids=["in 256 octets", "in 576 octets"])
 def test_tunnels_and_new_keys_in_fragments(topology: Topology, size: int) -> None:
     bob = Strongswan(topology, remote=", ".join(MANY[:40]), fragment_size=size)

@@ -71,7 +71,8 @@ def test_two_of_today_do_not_fall_back() -> None:
     network.connect(alice, "bob")
     network.run(1)
     a, _ = assert_one_tunnel(alice, bob)
-    assert suites(a, alice) == ("aes256gcm16-prfsha384-x25519", "aes256gcm16-esn")
+    best = "aes256gcm16-prfsha384-x25519-ke1_mlkem768"
+    assert suites(a, alice) == (best, "aes256gcm16-esn")
 
 
 @EVERY

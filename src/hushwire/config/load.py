@@ -27,6 +27,8 @@ from hushwire.config.model import (
     PeerConfig,
     Start,
 )
+from hushwire.config.ppk import KEYS as PPK_KEYS
+from hushwire.config.ppk import ppk
 from hushwire.config.proofs import identities, private_key, proof
 from hushwire.config.table import Table, quote, table_name
 from hushwire.crypto.suites import DEFAULT_ESP, DEFAULT_IKE
@@ -70,6 +72,7 @@ PEER_KEYS = {
     "private_key_file": '"alice.key"',
     **CERTIFICATE_KEYS,
     **LIFETIME_KEYS,
+    **PPK_KEYS,
 }
 
 
@@ -247,6 +250,7 @@ def _peer(table: Table, interface: InterfaceConfig, interface_table: Table) -> P
         copy_dscp=table.switch("copy_dscp", False),
         tcp_port=table.port("tcp_port", TCP_PORT),
         lifetimes=lifetimes(table),
+        ppk=ppk(table),
     )
 
 

@@ -20,6 +20,7 @@ from hushwire.crypto.x509 import Certificate
 from hushwire.sa.association import Encap, Mode
 from hushwire.sa.identity import Identity
 from hushwire.sa.lifetimes import Lifetimes
+from hushwire.sa.ppk import Ppk
 from hushwire.wire.ike.payloads.sa import Transform
 
 IpAddress = IPv4Address | IPv6Address
@@ -121,6 +122,7 @@ class PeerConfig:
     certificates: CertificateConfig | None = None
     copy_dscp: bool = False
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
+    ppk: Ppk | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,12 +37,17 @@ DEFAULT_IKE: tuple[str, ...] = (
     # For old peers (RFC 8247 §2.1, §2.3: AES-CBC and HMAC-SHA2-256-128 are what every one has).
     f"aes256-aes128-sha256-sha384-sha512-{_PRFS}-x25519-{_ECP_AND_MODP}",
 )
+_AEADS_256_FIRST = "aes256gcm16-chacha20poly1305-aes128gcm16"
 DEFAULT_ESP: tuple[str, ...] = (
+    # With key exchanges, for forward secrecy, where a peer does them when rekeying.
+    f"{_AEADS_256_FIRST}-x25519-ecp384-ecp256-ke1_mlkem768-ke1_mlkem1024-esn-noesn",
+    f"{_AEADS_256_FIRST}-x25519-{_ECP_AND_MODP}-esn-noesn",
     # Without ESN too: many peers offer nothing else, and an SA is rekeyed long before 2^32.
     "aes256gcm16-esn-noesn",
     "chacha20poly1305-esn-noesn",
     "aes128gcm16-esn-noesn",
     # For old peers (RFC 8221 §5, §6). The longer ICVs would cost every tunnel some of its MTU.
+    f"aes256-aes128-sha256-x25519-{_ECP_AND_MODP}-esn-noesn",
     "aes256-aes128-sha256-esn-noesn",
 )
 

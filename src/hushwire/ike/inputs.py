@@ -26,6 +26,7 @@ from hushwire.ike.effects import (
 from hushwire.sa.association import Carrier, ChildSa, Encap, Mode, Path
 from hushwire.sa.identity import Identity
 from hushwire.sa.lifetimes import Lifetimes
+from hushwire.sa.ppk import Ppk
 from hushwire.wire.ike.header import Header
 from hushwire.wire.ike.message import Message
 from hushwire.wire.ike.payloads.sa import Transform
@@ -63,6 +64,7 @@ class Peer:
     replay_window: int = 1024
     mode: Mode = Mode.TUNNEL
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
+    ppk: Ppk | None = None
 
     def own_id(self, path: Path) -> Identity:
         """What we say that we are, on this path."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hushwire.crypto.prf import Prf
 from hushwire.crypto.suites import EspSuite, IkeSuite
@@ -86,6 +86,12 @@ def derive_mixed_ike_keys(
 ) -> IkeKeys:
     """SKEYSEED(n) = prf(SK_d(n-1), SK(n) | Ni | Nr): another key exchange (RFC 9370 §2.2.2)."""
     return _expand(suite, suite.prf(sk_d, shared + b"".join(nonces)), nonces, spis)
+
+
+def mix_ppk(prf: Prf, keys: IkeKeys, ppk: bytes) -> IkeKeys:
+    """SK_d, SK_pi and SK_pr = prf+(PPK, SK'), of the first IKE SA only (RFC 8784 §3)."""
+    d, pi, pr = (prf.plus(ppk, key, len(key)) for key in (keys.d, keys.pi, keys.pr))
+    return replace(keys, d=d, pi=pi, pr=pr)
 
 
 def derive_rekeyed_ike_keys(

@@ -24,7 +24,7 @@ from hushwire.ike.states import (
     Role,
     Secrets,
 )
-from hushwire.ike.tasks import auth, child, init, intermediate
+from hushwire.ike.tasks import auth, child, init, intermediate, ppk
 from hushwire.ike.window import Arrival
 from hushwire.sa.association import ChildSa, Encapsulation
 from hushwire.wire.errors import WireError
@@ -140,8 +140,12 @@ def answer_intermediate(session: Session, state: HalfOpen, request: Request, tur
 def _send_auth(session: Session, peer: Peer, secrets: Secrets, turn: Turn) -> None:
     spi = session.new_spi()
     try:
-        payloads = auth.build_request(
-            peer, secrets, spi, session.link.path, initial_contact=session.initial_contact
+        payloads = ppk.request(
+            peer,
+            secrets,
+            lambda keyed: auth.build_request(
+                peer, keyed, spi, session.link.path, initial_contact=session.initial_contact
+            ),
         )
     except NegotiationFailedError as failed:
         closing.fail(session, failed.outcome, turn)
@@ -154,17 +158,19 @@ def auth_response(
     session: Session, state: AuthSent, payloads: tuple[Payload, ...], turn: Turn
 ) -> None:
     # Where the response came from is not authentic: ESP goes where we connected to (§2.11).
+    peer, secrets = state.peer, state.secrets
     try:
+        secrets = ppk.accepted(peer, secrets, payloads)
         verified, result = auth.process_response(
-            state.peer,
-            state.secrets,
+            peer,
+            secrets,
             payloads,
             state.inbound_spi,
             session.link.path,
             wall=turn.wall,
         )
     except NegotiationFailedError as failed:
-        closing.fail(session, failed.outcome, turn)
+        closing.fail(session, ppk.explained(peer, secrets, failed.outcome), turn)
         if failed.notify is not None:
             # §2.21.2: the responder believes that all is well; it has to be told.
             closing.say_goodbye(session, state.secrets, (failed.notify,), state.peer.name, turn)
@@ -174,7 +180,7 @@ def auth_response(
         closing.fail(session, result.outcome, turn)
         closing.delete_ike_sa(session, state.secrets, state.peer.name, turn)
         return
-    _establish(session, state.secrets, verified, result, turn)
+    _establish(session, secrets, verified, result, turn)
     if state.close_by is not None:
         closing.close(session, turn)
 
@@ -185,13 +191,15 @@ def answer_auth(session: Session, request: Request, peers: Sequence[Peer], turn:
     if intermediate.next_exchange(secrets) is not None:
         raise WireError("IKE_AUTH before the key exchanges that were agreed on")
     session.link.path = path
+    peer: Peer | None = None
     try:
-        result = auth.answer(
-            peers, secrets, request.payloads, session.new_spi(), path, wall=turn.wall
-        )
+        peer = auth.find(peers, secrets, request.payloads, path)
+        secrets, payloads, told = ppk.judge(peer, secrets, request.payloads)
+        result = auth.answer(peers, secrets, payloads, session.new_spi(), path, wall=turn.wall)
     except NegotiationFailedError as failed:
         session.link.respond(request, (failed.notify,) if failed.notify else (), turn)
-        closing.fail(session, failed.outcome, turn)
+        outcome = ppk.explained(peer, secrets, failed.outcome) if peer else failed.outcome
+        closing.fail(session, outcome, turn)
         return
     verified = result.verified
     turn.report(Authenticated(verified.peer.name, verified.identity.text, verified.method))
@@ -199,7 +207,7 @@ def answer_auth(session: Session, request: Request, peers: Sequence[Peer], turn:
     made = result.child if isinstance(result.child, ChildSa) else None
     # The inbound SA is installed before the message that lets the peer use it is sent.
     _establish(session, secrets, verified, made, turn)
-    session.link.respond(request, result.response, turn)
+    session.link.respond(request, (*result.response, *told), turn)
     if isinstance(result.child, NegotiationFailedError) and result.child.outcome:
         turn.report(result.child.outcome)
 

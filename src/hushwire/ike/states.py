@@ -75,6 +75,7 @@ class Secrets:
 
     `init_request` and `init_response` are the two messages octet for octet, for AUTH.
     `fragmentation`: both can put fragments of messages together (RFC 7383 §2.3).
+    `ppk`: both have post-quantum preshared keys (RFC 8784).
     """
 
     suite: IkeSuite
@@ -89,6 +90,7 @@ class Secrets:
     peer_hashes: frozenset[int]
     fragmentation: bool = False
     int_auth: IntAuth = IntAuth()
+    ppk: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,6 +196,7 @@ class Strangers:
             tuple(dict.fromkeys(p for peer in candidates for p in peer.ike_proposals)),
             wanted.pop() if len(wanted) == 1 else Encap.AUTO,
             certificates_wanted(peer.credential for peer in candidates),
+            any(peer.ppk is not None for peer in candidates),
         )
 
     def _taken(self, path: Path) -> bool:

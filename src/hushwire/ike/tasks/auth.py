@@ -141,7 +141,7 @@ def answer(
     auth = first(payloads, Authentication)
     if identification is None or auth is None:
         raise WireError("IKE_AUTH request without IDi and AUTH")
-    peer = _find(peers, secrets, payloads, identification, path)
+    peer = find(peers, secrets, payloads, path)
     claim = _claim(payloads, identification, auth)
     verified = _verify(peer, secrets, claim, _octets(secrets, Role.INITIATOR, identification), wall)
 
@@ -162,14 +162,16 @@ def answer(
     return Accepted(verified, (*response, *more), made, contact)
 
 
-def _find(
-    peers: Sequence[Peer],
-    secrets: Secrets,
-    payloads: tuple[Payload, ...],
-    identification: Identification,
-    path: Path,
+def find(
+    peers: Sequence[Peer], secrets: Secrets, payloads: tuple[Payload, ...], path: Path
 ) -> Peer:
-    """The configured peer that this identity, and the suite agreed on, belong to."""
+    """The configured peer that the initiator's identity, and the suite agreed on, belong to.
+
+    It is not proved yet. Raises `NegotiationFailedError` for nobody of ours.
+    """
+    identification = first(payloads, IdInitiator)
+    if identification is None:
+        raise WireError("IKE_AUTH request without IDi")
     identity = _identity(identification)
     named = [p for p in peers if p.remote_id is not None and p.remote_id.is_same_as(identity)]
     anonymous = [p for p in peers if p.remote_id is None]

@@ -222,10 +222,11 @@ def _inside(answered: Selectors, offered: Selectors) -> bool:
 
 def without_exchange(peer: Peer) -> Proposals:
     """§1.2: this CHILD_SA's keys come from the IKE SA, so no key exchange is offered for it."""
-    return tuple(
+    left = (
         tuple(t for t in transforms if t.type not in (TransformType.KE, *ADDITIONAL))
         for transforms in peer.esp_proposals
     )
+    return tuple(dict.fromkeys(left))
 
 
 def _essentials(

@@ -23,6 +23,7 @@ from hushwire.explain.outcome import (
     PeerMisbehaved,
     RefusedByPeer,
 )
+from hushwire.explain.ppk import PpkNotUsed
 from hushwire.ike import nat
 from hushwire.ike.failure import NegotiationFailedError, notify_name
 from hushwire.ike.inputs import Incoming, Peer
@@ -72,6 +73,7 @@ def build_request(peer: Peer, kept: InitOffer, spi_i: bytes, path: Path) -> byte
         _hashes_supported(),
         _FRAGMENTATION,
         *_intermediate_supported(peer.ike_proposals),
+        *((Notify(NotifyType.USE_PPK),) if peer.ppk else ()),
     )
     header = Header(spi_i, bytes(8), ExchangeType.IKE_SA_INIT, 0, initiator=True, response=False)
     return build_plain(header, payloads)
@@ -110,6 +112,9 @@ def process_response(state: InitSent, incoming: Incoming, rng: Rng) -> Secrets |
         raise _misbehaved(peer, "its key exchange data are not for the group that it chose")
     if not any(header.responder_spi):
         raise WireError("IKE_SA_INIT response without the responder's SPI")
+    ppk = peer.ppk is not None and _announced(payloads, NotifyType.USE_PPK)
+    if peer.ppk is not None and peer.ppk.required and not ppk:
+        raise NegotiationFailedError(PpkNotUsed(peer.name, peer.ppk.id))
     view = nat.detect(payloads, header.initiator_spi, header.responder_spi, incoming.path)
     encapsulation = _encapsulation(peer.name, peer.encap, view, incoming.path)
     try:
@@ -129,6 +134,7 @@ def process_response(state: InitSent, incoming: Incoming, rng: Rng) -> Secrets |
         encapsulation=encapsulation,
         peer_hashes=_peer_hashes(payloads),
         fragmentation=_fragmentation(payloads),
+        ppk=ppk,
     )
 
 
@@ -217,6 +223,7 @@ class Allowed:
     proposals: Proposals
     encap: Encap
     certificates: CertificateRequest | None = None
+    ppk: bool = False
 
     def carries(self, carrier: Carrier) -> bool:
         """May IKE come by TCP, or by UDP? It is a matter of configuration (RFC 9329 §2)."""
@@ -254,6 +261,7 @@ def answer(allowed: Allowed, incoming: Incoming, spi_r: bytes, rng: Rng) -> tupl
     except BadPublicValueError as error:
         raise WireError(str(error)) from error
     nr = rng(_NONCE_OCTETS)
+    ppk = allowed.ppk and _announced(payloads, NotifyType.USE_PPK)
     header = Header(spi_i, spi_r, ExchangeType.IKE_SA_INIT, 0, initiator=False, response=True)
     # A peer that sent no NAT detection does not do it, and is not sent any (§2.23).
     nat_payloads = nat.announce(spi_i, spi_r, path, allowed.encap) if view.supported else ()
@@ -265,6 +273,7 @@ def answer(allowed: Allowed, incoming: Incoming, spi_r: bytes, rng: Rng) -> tupl
         _hashes_supported(),
         *((_FRAGMENTATION,) if _fragmentation(payloads) else ()),
         *(_intermediate_supported(allowed.proposals) if intermediate else ()),
+        *((Notify(NotifyType.USE_PPK),) if ppk else ()),
     )
     room = len(incoming.data) - len(build_plain(header, said))
     response = build_plain(header, (*said, *_request(allowed.certificates, room)))
@@ -281,6 +290,7 @@ def answer(allowed: Allowed, incoming: Incoming, spi_r: bytes, rng: Rng) -> tupl
         encapsulation=encapsulation,
         peer_hashes=_peer_hashes(payloads),
         fragmentation=_fragmentation(payloads),
+        ppk=ppk,
     )
     return response, secrets
 
