@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_network
 from itertools import count
@@ -32,6 +32,7 @@ from hushwire.ike.effects import (
 )
 from hushwire.ike.endpoint import Endpoint
 from hushwire.ike.inputs import Limits, Patience, Peer
+from hushwire.ike.mobility import Surroundings
 from hushwire.sa.association import Address, ChildSa, Path
 from hushwire.sa.identity import Identity
 from hushwire.sa.selectors import from_network
@@ -167,6 +168,24 @@ class Network:
         path = Path(Address(ADDRESSES[host.name], port), Address(ADDRESSES[to], port))
         self._carry_out(host, host.endpoint.connect(to, path, self.now, again=again))
 
+    def settle(self, host: Host, *own: object, reach: Iterable[object] | None = None) -> None:
+        """The host has these addresses now, of each family one that it sends from.
+
+        `reach`: the remote addresses that there is a way to; None: all.
+        """
+        for address in [key for key, there in self.hosts.items() if there is host]:
+            del self.hosts[address]
+        for address in own:
+            self.hosts[address] = host
+        source = {address.version: address for address in reversed(own)}  # type: ignore[attr-defined]
+        remotes = host.endpoint.remotes()
+        if reach is not None:
+            remotes &= set(reach)
+        ways = {remote: source[remote.version] for remote in remotes if remote.version in source}
+        here = frozenset(address.packed for address in own)  # type: ignore[attr-defined]
+        around = Surroundings(tuple(own), ways, here)  # type: ignore[arg-type]
+        self._carry_out(host, host.endpoint.settle(around, self.now))
+
     def rekey(self, host: Host, *, ike: bool = False) -> None:
         """As `hushwire rekey` does, with everybody."""
         for view in host.endpoint.sessions():
@@ -219,9 +238,14 @@ class Network:
                     host.retired.add(spi)
                 case RemoveSa(spi):
                     del host.sas[spi]
-                case UpdateSa(spi, path, encapsulation):
-                    assert host.sas[spi].encapsulation is encapsulation
-                    host.sas[spi] = replace(host.sas[spi], path=path)
+                case UpdateSa(spi, path, encapsulation, keepalive, follow):
+                    host.sas[spi] = replace(
+                        host.sas[spi],
+                        path=path,
+                        encapsulation=encapsulation,
+                        keepalive=keepalive,
+                        follow=follow,
+                    )
                 case Reauthenticate(name):
                     self.at(self.now, lambda: self.connect(host, name, again=True))
                 case SetTimer(at):

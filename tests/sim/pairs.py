@@ -14,7 +14,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 from hushwire.ike import closing
@@ -45,10 +45,12 @@ _PACKET_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Packet:
-    """ESP as far as it matters: by which SA it goes, under which key."""
+    """ESP as far as it matters: by which SA it goes, key, number, and where from."""
 
     spi: int
     key: bytes
+    sequence: int
+    path: Path
 
 
 class Storm(Network):
@@ -59,6 +61,8 @@ class Storm(Network):
         self.offset = 10000 if nat else 0
         self.nat = nat
         self.lost: list[str] = []
+        self.sequence = 0
+        self.newest: dict[int, int] = {}
         self.carried = 0
 
     def rebind(self) -> None:
@@ -66,10 +70,13 @@ class Storm(Network):
         self.offset += 1000
 
     def _transmit(self, host: Host, data: bytes, path: Path) -> None:
-        if self.nat and host.name == "alice":
-            outside = Address(_OUTSIDE, path.local.port + self.offset)
-            path = path._replace(local=outside)
-        super()._transmit(host, data, path)
+        super()._transmit(host, data, self._outside(host, path))
+
+    def _outside(self, host: Host, path: Path) -> Path:
+        """As it is behind the NAT."""
+        if not self.nat or host.name != "alice":
+            return path
+        return path._replace(local=Address(_OUTSIDE, path.local.port + self.offset))
 
     def _arrive(self, data: bytes, path: Path) -> None:
         if path.remote.ip == _OUTSIDE:
@@ -90,7 +97,9 @@ class Storm(Network):
         sa = outbound(host)
         if sa is None:
             return
-        packet = Packet(sa.outbound_spi, sa.outbound_key)
+        self.sequence += 1
+        path = self._outside(host, sa.path)
+        packet = Packet(sa.outbound_spi, sa.outbound_key, self.sequence, path)
         delay = self.random.uniform(0.0, 0.5)
         if self._mapped(sa.path):
             self.at(self.now + delay, lambda: self._receive(to.name, packet))
@@ -105,7 +114,17 @@ class Storm(Network):
             return
         self.carried += 1
         host.proved.add(packet.spi)
+        self._follow(host, sa, packet)
         host.endpoint.heard(packet.spi, self.now)
+
+    def _follow(self, host: Host, sa: ChildSa, packet: Packet) -> None:
+        """As `engines.base.PathMoved` says."""
+        newest = packet.sequence > self.newest.get(packet.spi, 0)
+        self.newest[packet.spi] = max(packet.sequence, self.newest.get(packet.spi, 0))
+        path = Path(packet.path.remote, packet.path.local)
+        if newest and sa.follow and packet.spi not in host.retired and path != sa.path:
+            host.sas[packet.spi] = replace(sa, path=path)
+            self._carry_out(host, host.endpoint.moved(packet.spi, path, self.now))
 
 
 def outbound(host: Host) -> ChildSa | None:

@@ -10,6 +10,7 @@ import pytest
 
 from hushwire.ike.effects import Send
 from hushwire.ike.proposal import offer
+from hushwire.sa.association import Path
 from hushwire.sa.selectors import from_network
 from hushwire.wire.ike.header import Header
 from hushwire.wire.ike.message import Message, Payload
@@ -439,7 +440,10 @@ def outcome(message: str, state: str) -> str:
     assert type(session.state).__name__ == state
     data = MESSAGES[message][0](scene, host)
     before = dict(host.endpoint.drops)
-    effects = host.endpoint.datagram(data, scene.path_to(host), scene.network.now)
+    path = scene.path_to(host)
+    if data[18] == ExchangeType.IKE_SA_INIT:  # it came to port 500, before both floated
+        path = Path(path.local._replace(port=500), path.remote._replace(port=500))
+    effects = host.endpoint.datagram(data, path, scene.network.now)
     dropped = [str(d) for d, count in host.endpoint.drops.items() if count > before[d]]
     sent = any(isinstance(effect, Send) for effect in effects)
     after = type(session.state).__name__

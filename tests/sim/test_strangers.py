@@ -116,11 +116,14 @@ def test_a_higher_version_is_told_ours() -> None:
     assert state_names(scene.bob) == ["Established"]
 
 
-def test_unknown_spis_and_ikev1_are_met_with_silence() -> None:
+def test_an_unknown_spi_is_answered_by_a_hint_once_a_second_and_ikev1_by_silence() -> None:
     scene = Scene(Stage.UP)
     auth = scene.messages[2][0]
-    assert not scene.tell(scene.bob, auth[:8] + bytes(7) + b"\1" + auth[16:])
-    assert scene.bob.endpoint.drops[IkeDrop.UNKNOWN_SPI] == 1
+    unknown = auth[:8] + bytes(7) + b"\1" + auth[16:]
+    (hint,) = scene.tell(scene.bob, unknown)
+    assert len(hint) < len(unknown)
+    assert not scene.tell(scene.bob, unknown)
+    assert scene.bob.endpoint.drops[IkeDrop.UNKNOWN_SPI] == 2
     assert not scene.tell(scene.bob, auth[:17] + b"\x10" + auth[18:])
     assert scene.bob.endpoint.drops[IkeDrop.MALFORMED] == 1
 

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use hushwire_core::crypto::Suite;
 use hushwire_core::engine::{Engine, Event, Gone, Interface, NewStream, Refused, Sockets, Unknown};
-use hushwire_core::sa::child::{ChildSa, Encapsulation, Endpoint, Mode, Path};
+use hushwire_core::sa::child::{ChildSa, Encapsulation, Endpoint, Mode, Path, Way};
 use hushwire_core::sa::selectors::Selector;
 use hushwire_core::system::fd::{Lent, taken};
 use pyo3::exceptions::{PyKeyError, PyRuntimeError, PyValueError};
@@ -19,6 +19,8 @@ use zeroize::Zeroizing;
 type PlainEndpoint = (Vec<u8>, u32, u16);
 /// Ours, the peer's, whether it names a TCP connection.
 type PlainPath = (PlainEndpoint, PlainEndpoint, bool);
+/// A path, the encapsulation's name, keepalive, follow.
+type PlainWay = (PlainPath, String, bool, bool);
 /// IP version, first and last address, protocol, first and last port.
 type PlainSelector = (u8, u128, u128, u8, u16, u16);
 
@@ -47,6 +49,7 @@ struct PlainSa {
     encapsulation: String,
     path: PlainPath,
     keepalive: bool,
+    follow: bool,
     replay_window: u32,
     await_proof: bool,
     transport: bool,
@@ -110,15 +113,15 @@ impl PyEngine {
         })
     }
 
-    fn update(
-        &self,
-        py: Python<'_>,
-        spi: u32,
-        path: PlainPath,
-        encapsulation: &str,
-    ) -> PyResult<()> {
-        let (path, encapsulation) = (path_of(&path)?, encapsulation_of(encapsulation)?);
-        let done = py.detach(|| self.0.update(spi, path, encapsulation));
+    fn update(&self, py: Python<'_>, spi: u32, way: PlainWay) -> PyResult<()> {
+        let (path, encapsulation, keepalive, follow) = way;
+        let way = Way {
+            path: path_of(&path)?,
+            encapsulation: encapsulation_of(&encapsulation)?,
+            keepalive,
+            follow,
+        };
+        let done = py.detach(|| self.0.update(spi, way));
         done.map_err(gone)?.map_err(unknown)
     }
 
@@ -247,6 +250,9 @@ fn event_of(py: Python<'_>, event: Event) -> PyResult<Bound<'_, PyAny>> {
         Event::PathMoved(spi, path) => ("path_moved", spi, plain(&path))
             .into_pyobject(py)?
             .into_any(),
+        Event::UnknownSpi(spi, path) => ("unknown_spi", spi, plain(&path))
+            .into_pyobject(py)?
+            .into_any(),
         Event::Failure(why) => ("failure", why).into_pyobject(py)?.into_any(),
     })
 }
@@ -277,6 +283,7 @@ fn child(sa: PlainSa) -> PyResult<ChildSa> {
         encapsulation: encapsulation_of(&sa.encapsulation)?,
         path: path_of(&sa.path)?,
         keepalive: sa.keepalive,
+        follow: sa.follow,
         replay_window: sa.replay_window,
         await_proof: sa.await_proof,
         mode: if sa.transport {

@@ -121,6 +121,7 @@ class PeerConfig:
     private_key: PrivateKey | None = field(default=None, repr=False)
     certificates: CertificateConfig | None = None
     copy_dscp: bool = False
+    mobike: bool = True
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
     ppk: Ppk | None = None
 

@@ -51,6 +51,7 @@ class Attempts:
         self._retry_after: dict[str, float] = {}
         self._not_before: dict[str, float] = {}
         self._tcp_failures: dict[str, str] = {}
+        self._hurry = asyncio.Event()
         self._in_tcp: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -80,6 +81,11 @@ class Attempts:
             and self._loop.time() >= self._not_before.get(peer.name, 0.0)
         ):
             self.begin(peer.name)
+
+    def hasten(self) -> None:
+        """The network has changed: whoever waits for another attempt waits no longer."""
+        self._hurry.set()
+        self._hurry = asyncio.Event()
 
     # What came of it.
 
@@ -123,8 +129,13 @@ class Attempts:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    async def _wait(self, seconds: float) -> None:
+        if seconds:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), seconds)
+
     async def _connect(self, peer: PeerConfig, seconds: float, *, again: bool = False) -> None:
-        await asyncio.sleep(seconds)
+        await self._wait(seconds)
         busy = not again and self._endpoint.busy(peer.name)
         if peer.endpoint is None or self._ending.begun or busy:
             return
@@ -148,7 +159,7 @@ class Attempts:
     ) -> None:
         self._journal.say(f"{peer.name}: {peer.endpoint} cannot be reached now: {error}")
         self._startup.failed(peer.name, Cause.NOT_REACHED)
-        if again:
+        if again and self._endpoint.connected(peer.name):
             return  # the tunnel is there, and asks again
         if self._once:
             cure = "Is the network up, and the endpoint right?"

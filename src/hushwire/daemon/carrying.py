@@ -95,8 +95,11 @@ class Carrying:
                 case RemoveSa(spi):
                     self._paths.removed(spi)
                     self._engine.remove(spi)
-                case UpdateSa(spi, path, encapsulation):
-                    self._engine.update(spi, path, encapsulation)
+                case UpdateSa(spi, path, encapsulation, keepalive, follow):
+                    self._engine.update(
+                        spi, path, encapsulation, keepalive=keepalive, follow=follow
+                    )
+                    self._paths.moved(spi, path, encapsulation)
                 case CloseStream(path):
                     self._engine.close_stream(path)
                 case SetTimer(at):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from socket import socket
 
 from hushwire.daemon.journal import Journal
@@ -99,6 +99,15 @@ class PathMtus:
         road.path = path
         road.children[child.inbound_spi] = child
         self._advance()
+
+    def moved(self, inbound_spi: int, path: Path, encapsulation: Encapsulation) -> None:
+        """The SA sends on another path from now on."""
+        for road in self._roads.values():
+            child = road.children.get(inbound_spi)
+            if child is not None:
+                self.removed(inbound_spi)
+                self.installed(replace(child, path=path, encapsulation=encapsulation))
+                return
 
     def removed(self, inbound_spi: int) -> None:
         """The engine forgets it."""

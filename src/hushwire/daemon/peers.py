@@ -34,6 +34,7 @@ def ike_peer(config: PeerConfig, address: IpAddress | None) -> Peer:
         liveness=config.dpd,
         mode=config.mode,
         lifetimes=config.lifetimes,
+        mobike=config.mobike,
         ppk=config.ppk,
     )
 

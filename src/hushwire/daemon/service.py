@@ -32,6 +32,7 @@ from hushwire.daemon.pathmtu import PathMtus
 from hushwire.daemon.peers import destination, ike_limits, ike_peer, known_endpoints
 from hushwire.daemon.renewal import Renewal
 from hushwire.daemon.revocation import Revocations
+from hushwire.daemon.roaming import Roaming
 from hushwire.daemon.sockets import Sockets
 from hushwire.daemon.startup import Startup
 from hushwire.daemon.streams import Streams
@@ -46,9 +47,10 @@ from hushwire.engines.base import (
     PathMoved,
     SequenceNearEnd,
     StreamClosed,
+    UnknownSpi,
 )
 from hushwire.engines.choice import make_engine
-from hushwire.explain.outcome import Event, Failure
+from hushwire.explain.outcome import Event, Failure, TunnelUp
 from hushwire.ike.effects import Effect
 from hushwire.ike.endpoint import Endpoint
 from hushwire.sa.association import Path
@@ -83,6 +85,7 @@ class Service:
         self._attempts: Attempts
         self._outcomes: Outcomes
         self._renewal: Renewal
+        self._roaming: Roaming
         self._telling: Telling
 
     async def run(self) -> Failure | None:
@@ -210,7 +213,7 @@ class Service:
         opened.callback(self._paths.close)
         self._telling = Telling(config, self._endpoint, self._loop)
         self._telling.listen(self._sockets.families, self._sockets.device, opened)
-        self._connect_parts(config, hosts, opened)
+        self._connect_parts(config, hosts, tun.name, opened)
         self._streams.listen(self._sockets.listeners)
         for sock in self._sockets.ike:
             self._loop.add_reader(sock, self._readable, sock)
@@ -221,7 +224,9 @@ class Service:
         if lacking:
             self._journal.say(lacking)
 
-    def _connect_parts(self, config: Config, hosts: HostRoutes, opened: ExitStack) -> None:
+    def _connect_parts(
+        self, config: Config, hosts: HostRoutes, device: str, opened: ExitStack
+    ) -> None:
         """What acts for the protocol, and what it leads back to."""
         run = Together(config, self._journal, self._startup, self._ending, self._once)
         engine, endpoint = self._engine, self._endpoint
@@ -233,11 +238,13 @@ class Service:
         opened.callback(self._attempts.close)
         self._outcomes = Outcomes(run, endpoint, self._attempts, self._guarding)
         again, try_tcp = self._attempts.reauthenticate, self._attempts.try_tcp
-        calls = Calls(self._due, self._outcomes.reported, again, try_tcp, self._telling.unsent)
+        calls = Calls(self._due, self._reported, again, try_tcp, self._telling.unsent)
         self._carrying = Carrying(run, self._sockets, engine, hosts, self._paths, calls=calls)
         opened.callback(self._carrying.close)
         self._renewal = Renewal(config.peers, engine, endpoint, self._carry_out)
         opened.callback(self._renewal.close)
+        self._roaming = Roaming(run, endpoint, self._attempts, self._carry_out, device)
+        self._roaming.begin(opened)
         opened.callback(Revocations(config.peers, self._journal).close)
 
     def _carry_out(self, effects: list[Effect]) -> None:
@@ -245,6 +252,8 @@ class Service:
 
     def _reported(self, event: Event) -> None:
         self._outcomes.reported(event)
+        if isinstance(event, TunnelUp):
+            self._roaming.soon()  # another address, for which nobody has asked the kernel yet
 
     def _end_by_signals(self, opened: ExitStack) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -286,6 +295,9 @@ class Service:
             elif isinstance(event, PathMoved):
                 now = self._loop.time()
                 self._carry_out(self._endpoint.moved(event.inbound_spi, event.path, now))
+            elif isinstance(event, UnknownSpi):
+                now = self._loop.time()
+                self._carry_out(self._endpoint.unknown_spi(event.spi, event.path, now))
             elif isinstance(event, StreamClosed):
                 self._streams.closed(event)
             elif isinstance(event, EngineFailure):

@@ -32,6 +32,7 @@ __all__ = [
     "SaCounters",
     "SequenceNearEnd",
     "StreamClosed",
+    "UnknownSpi",
 ]
 
 EVENTS_WAITING = 1000
@@ -110,12 +111,26 @@ class StreamClosed:
 
 @dataclass(frozen=True, slots=True)
 class PathMoved:
-    """An authentic packet came by a newer stream than the SA sends on: it sends there from now on.
+    """An authentic packet came by another path than the SA sends on: it sends there from now on.
 
-    Only the peer opens connections on such an SA (RFC 9329 §6.1).
+    By a newer stream: only the peer opens connections on such an SA (RFC 9329 §6.1). In UDP, from
+    another address or port, where the SA has `follow`: a NAT has changed its mapping (RFC 7296
+    §2.23). Only a packet with the highest sequence number so far shows where the peer is now; an
+    older one may be late, or held back by somebody.
     """
 
     inbound_spi: int
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownSpi:
+    """ESP came by an SPI that no SA here has; ports are 0 without UDP. At most one a second.
+
+    Whoever sends it may believe in an SA that this host has forgotten (RFC 7296 §1.5).
+    """
+
+    spi: int
     path: Path
 
 
@@ -126,7 +141,9 @@ class EngineFailure:
     error: str
 
 
-Event = IkeDatagram | Acquire | SequenceNearEnd | StreamClosed | PathMoved | EngineFailure
+Event = (
+    IkeDatagram | Acquire | SequenceNearEnd | StreamClosed | PathMoved | UnknownSpi | EngineFailure
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +188,19 @@ class Engine(Protocol):
         from 1 under the same key would use nonces twice.
         """
 
-    def update(self, inbound_spi: int, path: Path, encapsulation: Encapsulation) -> None:
-        """Send on another path from now on. Raises `KeyError` for an SA that is not here."""
+    def update(
+        self,
+        inbound_spi: int,
+        path: Path,
+        encapsulation: Encapsulation,
+        *,
+        keepalive: bool = False,
+        follow: bool = False,
+    ) -> None:
+        """Send on another path from now on, `keepalive` and `follow` as in `ChildSa`.
+
+        Raises `KeyError` for an SA that is not here.
+        """
 
     def set_path_mtu(self, inbound_spi: int, mtu: int, whole: int) -> None:
         """How much the path of this SA takes: octets of an outer packet, IP header included.

@@ -118,6 +118,15 @@ class Reconnected(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Moved(Event):
+    """The tunnel goes on between other addresses (RFC 4555); `refused`: why it cannot."""
+
+    local: str
+    remote: str
+    refused: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PeerReplaced(Event):
     """The peer started anew: its older IKE SA is gone (INITIAL_CONTACT, RFC 7296 §2.4)."""
 

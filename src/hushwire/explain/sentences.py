@@ -96,6 +96,14 @@ def _(event: o.Reconnected) -> str:
 
 
 @tell.register
+def _(event: o.Moved) -> str:
+    way = f"from {event.local} to {event.remote}"
+    if event.refused:
+        return f"{event.peer}: the peer does not take packets {way} ({event.refused})."
+    return f"{event.peer}: the tunnel goes on {way}."
+
+
+@tell.register
 def _(event: o.PeerReplaced) -> str:
     return f"{event.peer}: the peer has started anew; its older tunnel is forgotten."
 

@@ -10,7 +10,7 @@ after both sides have deleted it: so that nothing is lost on the way (RFC 7296 Â
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
@@ -156,8 +156,12 @@ class Children:
 
     def moved(self, path: Path, turn: Turn) -> None:
         """The peer is reached by another path."""
+        self.change(lambda sa: replace(sa, path=path), turn)
+
+    def change(self, into: Callable[[ChildSa], ChildSa], turn: Turn) -> None:
+        """Each becomes what `into` makes of it."""
         for child in self._all:
-            child.sa = replace(child.sa, path=path)
+            child.sa = into(child.sa)
             turn.update_sa(child.sa)
 
     @property

@@ -19,7 +19,7 @@ def follow(link: Link, state: State, path: Path, turn: Turn) -> None:
     if path.carrier is Carrier.TCP:
         if not link.opener:
             move(link, state, path, turn)
-    elif isinstance(state, Established | Replaced) and state.secrets.nat.peer_is_behind:
+    elif isinstance(state, Established | Replaced) and state.secrets.nat.peer_alone_is_behind:
         # §2.23: whoever is not behind a NAT follows the one that is.
         move(link, state, path, turn)
 

@@ -54,6 +54,8 @@ class UpdateSa:
     inbound_spi: int
     path: Path
     encapsulation: Encapsulation
+    keepalive: bool = False
+    follow: bool = False
 
 
 @dataclass(frozen=True, slots=True)

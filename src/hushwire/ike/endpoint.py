@@ -13,9 +13,11 @@ from collections.abc import Iterable
 
 from hushwire.crypto.exchange import Rng
 from hushwire.explain.recorder import Recorder
-from hushwire.ike import closing, exchanges, life, opening
+from hushwire.ike import closing, exchanges, life, opening, roaming
 from hushwire.ike.effects import Effect, SetTimer
+from hushwire.ike.hints import Hints, is_hint
 from hushwire.ike.inputs import Clock, IkeDrop, Incoming, Limits, Patience, Peer, Turn, no_clock
+from hushwire.ike.mobility import IpAddress, Surroundings
 from hushwire.ike.rivals import Rivals
 from hushwire.ike.sessions import Sessions, SessionView, view
 from hushwire.ike.states import Closed, Established, Role
@@ -57,6 +59,7 @@ class Endpoint:
         self._sessions = Sessions(rng, patience or Patience(), limits or Limits())
         self._strangers = Strangers(self._sessions, self._peers, rng, now)
         self._rivals = Rivals(self._sessions)
+        self._hints = Hints(self._sessions)
         self.drops: dict[IkeDrop, int] = dict.fromkeys(IkeDrop, 0)
         self.trace = Recorder()
         self._ending = False
@@ -122,11 +125,15 @@ class Endpoint:
         """An IKE message from the wire, without the non-ESP marker. Never raises for its octets."""
         turn = self._turn(now)
         if self._strangers.turned_away(data, path, turn):
+            self._hints.unknown_ike_sa(data, path, turn)
             return turn.effects
         try:
             _check_size(data)
             message = Message.parse(data)
             self.trace.received(data, path.remote.ip, (path.remote.port, path.local.port))
+            if is_hint(message):
+                self._hints.take(message, path, turn)
+                return self._done(turn)
             check_outer(message)
         except UnsupportedVersionError:
             refuse_version(data, path, turn)
@@ -159,6 +166,24 @@ class Endpoint:
             life.moved(session, path, turn)
         return self._done(turn)
 
+    def remotes(self) -> set[IpAddress]:
+        """Where the peers are or may be: the addresses that `settle` wants sources for."""
+        found: set[IpAddress] = set()
+        for session in self._sessions:
+            if not isinstance(session.state, Closed):
+                found.add(session.link.path.remote.ip)
+                if session.mobility is not None:
+                    found |= session.mobility.peer_addresses
+        return found
+
+    def settle(self, surroundings: Surroundings, now: float) -> list[Effect]:
+        """This host's network has changed, or may have; this is what it is now."""
+        turn = self._turn(now)
+        self._sessions.surroundings = surroundings
+        for session in self._sessions:
+            roaming.look(session, turn)
+        return self._done(turn)
+
     def timer(self, now: float) -> list[Effect]:
         """Do what is due."""
         turn = self._turn(now)
@@ -173,6 +198,12 @@ class Endpoint:
         session = self._sessions.of_child(inbound_spi)
         if session is not None:
             session.heard(at)
+
+    def unknown_spi(self, spi: int, path: Path, now: float) -> list[Effect]:
+        """The engine has got ESP by an SPI that no SA has."""
+        turn = self._turn(now)
+        self._hints.unknown_esp(spi, path, turn)
+        return self._done(turn)
 
     def used(self, inbound_spi: int, octets: int, packets: int, now: float) -> list[Effect]:
         """So much has gone through this CHILD_SA, in the direction that has carried more."""
@@ -217,7 +248,6 @@ class Endpoint:
         own_spi = header.responder_spi if header.initiator else header.initiator_spi
         session = self._sessions.get(own_spi)
         if session is None or header.initiator == (session.role is Role.INITIATOR):
-            # §2.21.4 allows an answer to an unknown SPI; silence gives a stranger nothing.
             turn.drop(IkeDrop.UNKNOWN_SPI)
             return
         before = session.state

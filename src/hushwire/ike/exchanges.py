@@ -10,12 +10,12 @@ from dataclasses import replace
 
 from hushwire.crypto.errors import BadIcvError
 from hushwire.explain.outcome import ClosedByPeer, PeerMisbehaved
-from hushwire.ike import closing, followups, inheritance, life, opening, renewal
+from hushwire.ike import closing, followups, inheritance, life, opening, renewal, roaming
 from hushwire.ike.children import Children, Stage
 from hushwire.ike.failure import exchange_name
 from hushwire.ike.fragments import Opened
 from hushwire.ike.inputs import IkeDrop, Incoming, Peer, Turn
-from hushwire.ike.jobs import DeleteChildren, Job, Liveness, MakeChild, RekeyIke
+from hushwire.ike.jobs import DeleteChildren, Inform, Job, Liveness, MakeChild, RekeyIke
 from hushwire.ike.link import Request
 from hushwire.ike.session import Session
 from hushwire.ike.states import (
@@ -59,7 +59,8 @@ def protected(session: Session, incoming: Incoming, peers: Sequence[Peer], turn:
         incoming = Incoming(
             replace(incoming.message, header=opened.header), opened.data, incoming.path
         )
-        life.moved(session, incoming.path, turn)
+        if session.mobility is None:  # RFC 4555 §3.8: else only by UPDATE_SA_ADDRESSES
+            life.moved(session, incoming.path, turn)
         payloads = opened.payloads
         turn.trace.opened(payloads)
         check_inner(opened.header, payloads)
@@ -74,6 +75,7 @@ def protected(session: Session, incoming: Incoming, peers: Sequence[Peer], turn:
     except WireError as error:
         _malformed(session, Request(incoming, (), secrets), error, turn)
     session.heard_at = turn.now
+    session.doubtful = False
 
 
 def _again(session: Session, incoming: Incoming, arrival: Arrival, turn: Turn) -> None:
@@ -112,6 +114,7 @@ def _response(session: Session, incoming: Incoming, opened: Opened, turn: Turn) 
         turn.drop(IkeDrop.UNEXPECTED)
     elif isinstance(state, Established) and job is not None:
         window.answered()
+        roaming.heard(session, incoming)
         session.doing = None
         state.children.begun(turn)
         _answered(session, state, job, payloads, turn)
@@ -145,6 +148,8 @@ def _answered(
             inheritance.response(session, state, job, payloads, turn)
         case DeleteChildren():
             life.deleted_children(session, state, job, turn)
+        case Inform():
+            roaming.answered(session, state, job, payloads, turn)
         case Liveness():
             pass  # the answer says all by coming (§2.4)
 
@@ -196,7 +201,8 @@ def _answer_informational(session: Session, request: Request, turn: Turn) -> Non
     if isinstance(state, Established) and not ended:
         until = turn.now + session.limits.drain_seconds
         deleted = _delete_children(state.children, told.children, until, turn)
-    session.link.respond(request, informational.delete_children(deleted), turn)
+    said = informational.delete_children(deleted) + roaming.answer(session, request, turn)
+    session.link.respond(request, said, turn)
     if isinstance(state, Established) and ended:
         _ended_by_peer(session, state, told, turn)
     elif isinstance(state, Established) and deleted:

@@ -7,7 +7,7 @@ until our own request is answered; then the nonces decide. Sooner, when the peer
 from __future__ import annotations
 
 from hushwire.explain.outcome import Rekeyed, RekeyFailed
-from hushwire.ike import closing, renewal
+from hushwire.ike import closing, renewal, roaming
 from hushwire.ike.awaited import Awaited
 from hushwire.ike.children import Children
 from hushwire.ike.failure import NegotiationFailedError, notify_name
@@ -200,6 +200,7 @@ def _successor(old: Session, verified: VerifiedPeer, agreed: Agreed[NewIke], tur
     turn.trace.follows(old.link.initiator_spi, new.link.initiator_spi)
     new.rekey_at = renewal.jittered(verified.peer.lifetimes.ike_seconds, turn)
     new.reauth_at, new.wants_child = old.reauth_at, old.wants_child
+    new.mobility, new.source = roaming.inherited(old), old.source
     new.unwanted, new.heir, new.up_since = old.unwanted, True, old.up_since
     new.state = Established(secrets, verified, Children(), turn.now)
     return new

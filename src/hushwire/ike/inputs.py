@@ -47,7 +47,8 @@ class Peer:
 
     `local_id` None is the address that the IKE SA has on this side. `remote_id` None accepts any
     identity that proves the secret. `address` None means that it is
-    not known beforehand. Proposals are in order of preference. `liveness` is in seconds.
+    not known beforehand. Proposals are in order of preference. `liveness` is in seconds. `mobike`:
+    either side may move to other addresses (RFC 4555).
     """
 
     name: str
@@ -64,6 +65,7 @@ class Peer:
     replay_window: int = 1024
     mode: Mode = Mode.TUNNEL
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
+    mobike: bool = True
     ppk: Ppk | None = None
 
     def own_id(self, path: Path) -> Identity:
@@ -209,7 +211,9 @@ class Turn:
         self.effects.append(RetireSa(inbound_spi))
 
     def update_sa(self, sa: ChildSa) -> None:
-        self.effects.append(UpdateSa(sa.inbound_spi, sa.path, sa.encapsulation))
+        self.effects.append(
+            UpdateSa(sa.inbound_spi, sa.path, sa.encapsulation, sa.keepalive, sa.follow)
+        )
 
     def try_tcp(self, peer: str) -> None:
         self.effects.append(TryTcp(peer))

@@ -11,6 +11,7 @@ from hushwire.ike.tasks import create, rekey
 from hushwire.ike.tasks.child import Terms
 from hushwire.ike.tasks.followup import Asked
 from hushwire.ike.tasks.rekey import NewIke
+from hushwire.sa.association import Path
 from hushwire.wire.registry import ExchangeType
 
 
@@ -19,6 +20,20 @@ class Liveness:
     """An empty INFORMATIONAL (§2.4)."""
 
     exchange = ExchangeType.INFORMATIONAL
+
+
+@dataclass(slots=True, eq=False)
+class Inform:
+    """INFORMATIONAL of MOBIKE, first sent on `path`; without a cookie that is b"" (RFC 4555 §3).
+
+    `update`: it has UPDATE_SA_ADDRESSES.
+    """
+
+    exchange = ExchangeType.INFORMATIONAL
+
+    path: Path
+    update: bool = False
+    cookie: bytes = b""
 
 
 @dataclass(slots=True, eq=False)
@@ -66,4 +81,4 @@ class RekeyIke:
         return ExchangeType.IKE_FOLLOWUP_KE if self.more else ExchangeType.CREATE_CHILD_SA
 
 
-Job = Liveness | DeleteChildren | MakeChild | RekeyIke
+Job = Liveness | Inform | DeleteChildren | MakeChild | RekeyIke

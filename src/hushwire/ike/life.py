@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from hushwire.explain.outcome import ClosedByUs, Reconnected
-from hushwire.ike import closing, connections, inheritance, renewal
+from hushwire.ike import closing, connections, inheritance, renewal, roaming
 from hushwire.ike.children import Stage
 from hushwire.ike.failure import silence
 from hushwire.ike.inputs import TCP_AFTER_TRIES, Turn
@@ -51,6 +51,9 @@ def _ask_whether_it_lives(session: Session, state: Established | Replaced, turn:
 
 
 # Time.
+
+DOUBT_TRIES = 2
+"""A peer that is said to have forgotten us, and does not answer so often, may have started anew."""
 
 
 def deadline(session: Session) -> float:
@@ -116,6 +119,8 @@ def work(session: Session, turn: Turn) -> None:
     if session.awaited is not None:  # what the peer has begun goes first
         if turn.now >= session.heard_at + state.verified.peer.liveness:
             _ask_whether_it_lives(session, state, turn)
+    elif roaming.wants(session):
+        roaming.inform(session, state, turn)
     elif children.deleting(turn.now) or session.unwanted:
         _delete_children(session, state, turn)
     elif may_make and session.rekey_at <= turn.now:
@@ -127,8 +132,11 @@ def work(session: Session, turn: Turn) -> None:
     elif session.reauth_at <= turn.now:
         session.reauth_at = turn.now + session.limits.refused_seconds
         turn.reauthenticate(session.peer_name)
-    elif turn.now >= session.heard_at + state.verified.peer.liveness:
-        _ask_whether_it_lives(session, state, turn)  # nothing heard for a while
+    elif session.doubtful or turn.now >= session.heard_at + state.verified.peer.liveness:
+        if roaming.check(session, state):  # nothing heard for a while
+            roaming.inform(session, state, turn)
+        else:
+            _ask_whether_it_lives(session, state, turn)
 
 
 def used(session: Session, spi: int, octets: int, packets: int, turn: Turn) -> None:
@@ -182,6 +190,10 @@ def deleted_children(session: Session, state: Established, job: DeleteChildren, 
 def _retransmit(session: Session, turn: Turn) -> None:
     window = session.link.window
     tries, seconds = window.sent, window.waited(turn.now)
+    roaming.search(session, tries)
+    if session.doubtful and tries >= DOUBT_TRIES:
+        session.doubtful = False
+        turn.reauthenticate(session.peer_name)
     if session.link.retransmit(turn):
         if tries == TCP_AFTER_TRIES and connections.may_try_tcp(session.link, session.state):
             turn.try_tcp(session.peer_name)

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 
-from hushwire.sa.association import Address, Encap, Path
+from hushwire.sa.association import Address, Encap, Encapsulation, Path
 from hushwire.wire.ike.message import Payload, every
 from hushwire.wire.ike.payloads.notify import Notify
 from hushwire.wire.registry import NotifyType
@@ -23,6 +23,11 @@ class NatView:
     @property
     def found(self) -> bool:
         return self.we_are_behind or self.peer_is_behind
+
+    @property
+    def peer_alone_is_behind(self) -> bool:
+        """§2.23: then we go where its packets come from; behind a NAT too, nobody should."""
+        return self.peer_is_behind and not self.we_are_behind
 
     def describe(self) -> str:
         if self.we_are_behind and self.peer_is_behind:
@@ -66,6 +71,12 @@ def detect(payloads: tuple[Payload, ...], spi_i: bytes, spi_r: bytes, path: Path
         we_are_behind=not any(hmac.compare_digest(local, target) for target in targets),
         peer_is_behind=not any(hmac.compare_digest(remote, source) for source in sources),
     )
+
+
+def encapsulation(wanted: Encap, view: NatView) -> Encapsulation:
+    """Of a CHILD_SA between hosts that both do UDP encapsulation."""
+    udp = wanted is Encap.UDP or (wanted is Encap.AUTO and view.found)
+    return Encapsulation.UDP if udp else Encapsulation.ESP
 
 
 def _hash(spi_i: bytes, spi_r: bytes, address: Address) -> bytes:

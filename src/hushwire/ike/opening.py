@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from hushwire.explain.outcome import AskingPeer, Authenticated, PeerAnswered, TunnelUp
-from hushwire.ike import closing
+from hushwire.ike import closing, roaming
 from hushwire.ike.children import Children
 from hushwire.ike.failure import NegotiationFailedError
 from hushwire.ike.inputs import IkeDrop, Incoming, Peer, Turn
@@ -24,7 +24,7 @@ from hushwire.ike.states import (
     Role,
     Secrets,
 )
-from hushwire.ike.tasks import auth, child, init, intermediate, ppk
+from hushwire.ike.tasks import auth, child, init, intermediate, mobike, ppk
 from hushwire.ike.window import Arrival
 from hushwire.sa.association import ChildSa, Encapsulation
 from hushwire.wire.errors import WireError
@@ -138,6 +138,10 @@ def answer_intermediate(session: Session, state: HalfOpen, request: Request, tur
 
 
 def _send_auth(session: Session, peer: Peer, secrets: Secrets, turn: Turn) -> None:
+    mobile = secrets.nat.supported and mobike.offered(peer, session.link.path)
+    if mobile:
+        # RFC 4555 §3.3: so that no port has to change when a NAT is found later.
+        session.link.float_to_natt_port()
     spi = session.new_spi()
     try:
         payloads = ppk.request(
@@ -151,6 +155,7 @@ def _send_auth(session: Session, peer: Peer, secrets: Secrets, turn: Turn) -> No
         closing.fail(session, failed.outcome, turn)
         return
     session.state = AuthSent(peer, secrets, spi)
+    payloads += _addresses(session, peer) if mobile else ()
     session.link.request(secrets, ExchangeType.IKE_AUTH, payloads, turn)
 
 
@@ -181,6 +186,7 @@ def auth_response(
         closing.delete_ike_sa(session, state.secrets, state.peer.name, turn)
         return
     _establish(session, secrets, verified, result, turn)
+    roaming.begin(session, payloads)
     if state.close_by is not None:
         closing.close(session, turn)
 
@@ -207,9 +213,15 @@ def answer_auth(session: Session, request: Request, peers: Sequence[Peer], turn:
     made = result.child if isinstance(result.child, ChildSa) else None
     # The inbound SA is installed before the message that lets the peer use it is sent.
     _establish(session, secrets, verified, made, turn)
-    session.link.respond(request, (*result.response, *told), turn)
+    roaming.begin(session, request.payloads)
+    more = _addresses(session, verified.peer) if session.mobility else ()
+    session.link.respond(request, (*result.response, *told, *more), turn)
     if isinstance(result.child, NegotiationFailedError) and result.child.outcome:
         turn.report(result.child.outcome)
+
+
+def _addresses(session: Session, peer: Peer) -> tuple[Payload, ...]:
+    return mobike.greeting(peer, session.link.path, session.sessions.surroundings.own)
 
 
 def _establish(

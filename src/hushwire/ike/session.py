@@ -13,6 +13,7 @@ from hushwire.ike.awaited import Awaited
 from hushwire.ike.inputs import Limits, Turn
 from hushwire.ike.jobs import Job
 from hushwire.ike.link import Link
+from hushwire.ike.mobility import IpAddress, Mobility, Surroundings
 from hushwire.ike.states import Closed, InitSent, Role, Secrets, State, peer_name
 
 
@@ -20,6 +21,7 @@ class Siblings(Protocol):
     """What an IKE SA asks of all that this host has; `sessions.Sessions` answers."""
 
     limits: Limits
+    surroundings: Surroundings
 
     def another(self, session: Session) -> Session | None: ...
 
@@ -48,6 +50,8 @@ class Session:
         self._state: State = Closed(now)
         self.initial_contact = False
         self.redundant = False  # another IKE SA with this peer stands: the end of this one is none
+        self.doubtful = False  # somebody says that the peer has forgotten it
+        self.doubted_at = -math.inf
         self.unconfirmed = 0  # answers to come until the peer has followed to a new connection
 
         self.doing: Job | None = None  # our exchange under way, once the IKE SA is established
@@ -58,6 +62,8 @@ class Session:
         self.wants_child = False
         self.unwanted: list[int] = []  # inbound SPIs of CHILD_SAs that the peer has, and we do not
 
+        self.mobility: Mobility | None = None  # both hosts speak MOBIKE
+        self.source: IpAddress | None = None  # what the kernel would send from, when last asked
         self.awaited: Awaited | None = None  # what the peer has begun, and not finished yet
 
         self.up_since = math.inf  # since when the peer is authenticated

@@ -11,6 +11,7 @@ from hushwire.ike.crowd import Crowd
 from hushwire.ike.inputs import RELIABLE, Limits, Patience
 from hushwire.ike.jobs import MakeChild
 from hushwire.ike.link import Link
+from hushwire.ike.mobility import Surroundings
 from hushwire.ike.session import Session
 from hushwire.ike.states import AuthSent, Closed, Established, HalfOpen, Role
 from hushwire.ike.tasks.rekey import NewIke
@@ -24,6 +25,7 @@ class Sessions:
         self._rng = rng
         self._patience = patience
         self.limits = limits
+        self.surroundings = Surroundings()
         self._by_spi: dict[bytes, Session] = {}
         self.half_open: dict[tuple[bytes, Address], Session] = {}
         self.crowd = Crowd()

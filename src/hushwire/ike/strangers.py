@@ -14,6 +14,7 @@ from hushwire.ike.credentials import certificates_wanted
 from hushwire.ike.crowd import source_of
 from hushwire.ike.effects import Send
 from hushwire.ike.failure import NegotiationFailedError
+from hushwire.ike.hints import may_be_hint
 from hushwire.ike.inputs import IkeDrop, Incoming, Peer, Turn
 from hushwire.ike.rates import Bucket, Buckets
 from hushwire.ike.sessions import Sessions
@@ -66,7 +67,7 @@ class Strangers:
         if seen is None:
             return False
         if not seen.asks:
-            known = seen.own_spi in self._sessions
+            known = seen.own_spi in self._sessions or may_be_hint(data)
             return not known and _count(IkeDrop.UNKNOWN_SPI, turn)
         if self._free_place(turn.now) or not self.admitted:
             return False

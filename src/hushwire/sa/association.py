@@ -74,7 +74,9 @@ class ChildSa:
 
     SPIs are integers. The inbound SPI is ours, unique among our SAs, and names the pair. Each key
     is the KEYMAT of one direction: cipher key, then salt (RFC 4106 §8.1, RFC 7634 §2).
-    `keepalive` is True when we are behind a NAT (RFC 3948 §4). `replay_window` is in packets.
+    `keepalive` is True when we are behind a NAT (RFC 3948 §4); `follow` when the peer is behind
+    one, and we are not: we send where its newest packet came from (RFC 7296 §2.23).
+    `replay_window` is in packets.
     `await_proof` keeps an older SA in use for sending until the first authentic packet arrives on
     this one: who answers a rekeying cannot know earlier that the peer has it (RFC 7296 §2.8).
     In transport mode the selectors of each side have one address: the two hosts'. `rewritten` says
@@ -95,6 +97,7 @@ class ChildSa:
     encapsulation: Encapsulation
     path: Path
     keepalive: bool = False
+    follow: bool = False
     replay_window: int = 1024
     await_proof: bool = False
     mode: Mode = Mode.TUNNEL

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import errno
 import socket
-from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_interface
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv6Address,
+    IPv6Interface,
+    ip_address,
+    ip_interface,
+)
 from typing import Any
 
 from pyroute2 import IPRoute
@@ -13,6 +20,8 @@ from hushwire.system.errors import SystemFailureError
 from hushwire.system.netlink import ask
 
 _NO_DAD = 0x02  # IFA_F_NODAD of <linux/if_addr.h>
+_UNUSABLE = 0x68  # IFA_F_DADFAILED, IFA_F_DEPRECATED, IFA_F_TENTATIVE
+_EVERYWHERE = 0  # RT_SCOPE_UNIVERSE of <linux/rtnetlink.h>
 
 
 def add_address(ifname: str, address: IPv4Interface | IPv6Interface) -> None:
@@ -42,6 +51,22 @@ def addresses_of(ifname: str) -> tuple[IPv4Interface | IPv6Interface, ...]:
 def all_addresses() -> frozenset[IPv4Address | IPv6Address]:
     """Every address of this host, on every device."""
     return frozenset(address.ip for address in _addresses(None))
+
+
+def outside_addresses(ifname: str) -> tuple[IPv4Address | IPv6Address, ...]:
+    """This host's addresses that others may reach it by: not `ifname`'s, and good everywhere."""
+    excluded = device_index(ifname)
+
+    def read(iproute: IPRoute) -> list[IPv4Address | IPv6Address]:
+        return [
+            ip_address(message.get("local") or message.get("address"))
+            for message in iproute.get_addr()
+            if message["scope"] == _EVERYWHERE
+            and message["index"] != excluded
+            and not (message.get("flags") or 0) & _UNUSABLE
+        ]
+
+    return tuple(ask("addresses", read))
 
 
 def _addresses(index: int | None) -> tuple[IPv4Interface | IPv6Interface, ...]:

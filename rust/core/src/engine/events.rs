@@ -21,8 +21,10 @@ pub enum Event {
     SequenceNearEnd(u32),
     /// A connection is gone, and why.
     StreamClosed(Path, String),
-    /// The SA with this inbound SPI sends on a newer stream.
+    /// The SA with this inbound SPI sends on another path.
     PathMoved(u32, Path),
+    /// ESP with an SPI that no SA has, and where it came from.
+    UnknownSpi(u32, Path),
     /// The engine has stopped by itself.
     Failure(String),
 }

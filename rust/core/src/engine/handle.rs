@@ -13,7 +13,7 @@ use super::interface::Interface;
 use super::pump::{Job, Pump};
 use super::streams::NewStream;
 use super::table::{Refused, Unknown};
-use crate::sa::child::{ChildSa, Encapsulation, Path};
+use crate::sa::child::{ChildSa, Path, Way};
 use crate::system::poll::Waker;
 
 /// The engine is not open, or its thread is gone.
@@ -94,15 +94,11 @@ impl Engine {
 
     /// # Errors
     /// `Gone`; else that it is not here.
-    pub fn update(
-        &self,
-        spi: u32,
-        path: Path,
-        encapsulation: Encapsulation,
-    ) -> Result<Result<(), Unknown>, Gone> {
+    pub fn update(&self, spi: u32, way: Way) -> Result<Result<(), Unknown>, Gone> {
         self.call(move |pump| {
             let tunnel = pump.named(spi)?;
-            (tunnel.path, tunnel.encapsulation) = (path, encapsulation);
+            (tunnel.path, tunnel.encapsulation) = (way.path, way.encapsulation);
+            (tunnel.keepalive, tunnel.follow) = (way.keepalive, way.follow);
             Ok(())
         })
     }

@@ -9,6 +9,7 @@ mod inward;
 mod jobs;
 mod keepalive;
 mod lending;
+mod origins;
 mod outbox;
 mod outward;
 mod own_header;

@@ -12,6 +12,7 @@ use super::events::Events;
 use super::halves::{Halves, Receiving};
 use super::interface::{Features, Interface, Sockets};
 use super::lending::Helper;
+use super::origins::Origins;
 use super::outward::Outward;
 use super::table::Table;
 use crate::esp::drops::Drops;
@@ -61,6 +62,7 @@ pub struct Pump {
     pub(super) now: f64,
     pub(super) frames: Vec<u8>, // what a stream brings
     pub(super) proved: Vec<usize>,
+    pub(super) origins: Origins,
     pub(super) ports: [u16; 2],
     next_keepalive: f64,
     pub(super) load: Load,
@@ -136,6 +138,7 @@ impl Pump {
             now,
             frames: Vec::new(),
             proved: Vec::new(),
+            origins: Origins::default(),
             ports: udp.map(|socket| socket.map_or(0, local_port)),
             next_keepalive: 0.0,
             load: Load {
@@ -246,13 +249,15 @@ impl Pump {
         Ok(())
     }
 
-    /// A tunnel whose first packet has come may send, now that the batch is through.
+    /// A tunnel whose first packet has come may send, and goes where its newest packet came from,
+    /// now that the batch is through.
     fn settle(&mut self) -> io::Result<()> {
-        if self.proved.is_empty() {
+        if self.proved.is_empty() && self.origins.is_empty() {
             return Ok(());
         }
         self.recall()?;
         if let Some(table) = Arc::get_mut(&mut self.table) {
+            self.origins.settle(table, &self.events);
             for index in self.proved.drain(..) {
                 if let Some(tunnel) = table.get_mut(index) {
                     tunnel.proved = true;

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::events::{Event, Events};
+use super::origins::bare_path;
 use super::own_header::ipv6_front;
 use super::pump::{BATCH, Pump};
 use super::streams::Streams;
@@ -82,7 +83,8 @@ impl Pump {
                             octets: &headers,
                             protocol_at,
                         };
-                        let _ = self.inward(packet, own.traffic_class(), Some(own));
+                        let outcome = self.inward(packet, own.traffic_class(), Some(own));
+                        self.came_by(outcome, packet, bare_path(&headers));
                     }
                     Ok((_, packet, _)) => self.raw_ipv4(packet),
                     Err(error) => self.receive_failed(error)?,
@@ -108,7 +110,8 @@ impl Pump {
                 octets,
                 protocol_at: 9,
             };
-            let _ = self.inward(esp, own.traffic_class(), Some(own));
+            let outcome = self.inward(esp, own.traffic_class(), Some(own));
+            self.came_by(outcome, esp, bare_path(octets));
         }
     }
 
@@ -137,7 +140,8 @@ impl Pump {
     fn datagram(&mut self, data: &mut [u8], path: Path, traffic_class: u8) {
         match natt::classify(data) {
             Some(Kind::Esp) => {
-                let _ = self.inward(data, traffic_class, None);
+                let outcome = self.inward(data, traffic_class, None);
+                self.came_by(outcome, data, path);
             }
             Some(Kind::Ike) => self.ike(data, path),
             Some(Kind::Keepalive) => self.drops.count(Cause::Keepalive),

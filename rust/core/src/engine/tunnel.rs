@@ -37,6 +37,7 @@ pub struct Tunnel {
     pub encapsulation: Encapsulation,
     pub path: Path,
     pub keepalive: bool,
+    pub follow: bool,
     pub rewritten: bool,
     pub copy_dscp: bool,
     /// Transport mode: the two hosts, ours first, and the header that inbound packets have where
@@ -72,6 +73,7 @@ impl Tunnel {
             encapsulation: child.encapsulation,
             path: child.path,
             keepalive: child.keepalive,
+            follow: child.follow,
             rewritten: child.rewritten,
             copy_dscp: child.copy_dscp,
             hosts: (child.mode == Mode::Transport)

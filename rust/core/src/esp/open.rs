@@ -55,6 +55,12 @@ impl Inbound {
         Ok((payload, next_header))
     }
 
+    /// The low half of the highest sequence number of an authentic packet.
+    #[must_use]
+    pub fn newest(&self) -> u32 {
+        self.window.top() as u32
+    }
+
     /// The plaintext with its trailer (§3.4.3, then §3.4.4.2).
     fn authenticate<'a>(&mut self, packet: &'a mut [u8]) -> Result<&'a mut [u8], Cause> {
         let alignment = self.suite.alignment();

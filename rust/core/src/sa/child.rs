@@ -49,6 +49,19 @@ pub struct Path {
     pub in_tcp: bool,
 }
 
+/// How an SA sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// Where to.
+    pub path: Path,
+    /// In what.
+    pub encapsulation: Encapsulation,
+    /// As in `ChildSa`.
+    pub keepalive: bool,
+    /// As in `ChildSa`.
+    pub follow: bool,
+}
+
 /// Both directions of one tunnel between us and a peer.
 ///
 /// The inbound SPI is ours and names the pair. Each key is the KEYMAT of one direction. What the
@@ -78,6 +91,8 @@ pub struct ChildSa {
     pub path: Path,
     /// We are behind a NAT (RFC 3948 §4).
     pub keepalive: bool,
+    /// The peer is behind a NAT, and we are not (RFC 7296 §2.23).
+    pub follow: bool,
     /// In packets.
     pub replay_window: u32,
     /// An older SA sends until this one has received (RFC 7296 §2.8).

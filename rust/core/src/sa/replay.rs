@@ -30,6 +30,12 @@ impl ReplayWindow {
         }
     }
 
+    /// The highest sequence number authenticated so far, 0 before the first packet.
+    #[must_use]
+    pub fn top(&self) -> u64 {
+        self.top
+    }
+
     /// The full number for the 32 bits that a packet shows (Appendix A2.2).
     ///
     /// Without ESN they are the number. With ESN it is a guess: a packet older than the window is

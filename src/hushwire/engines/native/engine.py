@@ -19,6 +19,7 @@ from hushwire.engines.base import (
     SaCounters,
     SequenceNearEnd,
     StreamClosed,
+    UnknownSpi,
 )
 from hushwire.engines.native.plain import path_of, plain_interface, plain_path, plain_sa
 from hushwire.esp.drops import Drop
@@ -41,8 +42,17 @@ class NativeEngine:
     def install(self, sa: ChildSa) -> None:
         self._core.install(plain_sa(sa))
 
-    def update(self, inbound_spi: int, path: Path, encapsulation: Encapsulation) -> None:
-        self._core.update(inbound_spi, plain_path(path), encapsulation.value)
+    def update(
+        self,
+        inbound_spi: int,
+        path: Path,
+        encapsulation: Encapsulation,
+        *,
+        keepalive: bool = False,
+        follow: bool = False,
+    ) -> None:
+        way = (plain_path(path), encapsulation.value, keepalive, follow)
+        self._core.update(inbound_spi, way)
 
     def set_path_mtu(self, inbound_spi: int, mtu: int, whole: int) -> None:
         self._core.set_path_mtu(inbound_spi, mtu, whole)
@@ -97,5 +107,7 @@ def _event(kind: str, *plain: Any) -> Event:  # noqa: ANN401 (by kind)
             return StreamClosed(path_of(plain[0]), plain[1])
         case "path_moved":
             return PathMoved(plain[0], path_of(plain[1]))
+        case "unknown_spi":
+            return UnknownSpi(plain[0], path_of(plain[1]))
         case _:
             return EngineFailure(plain[0])

@@ -38,6 +38,7 @@ class PlainSa(NamedTuple):
     encapsulation: str
     path: PlainPath
     keepalive: bool
+    follow: bool
     replay_window: int
     await_proof: bool
     transport: bool
@@ -71,6 +72,7 @@ def plain_sa(sa: ChildSa) -> PlainSa:
         sa.encapsulation.value,
         plain_path(sa.path),
         sa.keepalive,
+        sa.follow,
         sa.replay_window,
         sa.await_proof,
         sa.mode is Mode.TRANSPORT,

@@ -47,10 +47,20 @@ class PythonEngine:
             pump = self._opened()
             self._swap(pump, pump.table.plus(Tunnel(sa, time.monotonic())))
 
-    def update(self, inbound_spi: int, path: Path, encapsulation: Encapsulation) -> None:
+    def update(
+        self,
+        inbound_spi: int,
+        path: Path,
+        encapsulation: Encapsulation,
+        *,
+        keepalive: bool = False,
+        follow: bool = False,
+    ) -> None:
         with self._lock:
             pump = self._opened()
-            pump.table[inbound_spi].route = (encapsulation, path)
+            tunnel = pump.table[inbound_spi]
+            tunnel.route = (encapsulation, path)
+            tunnel.keepalive, tunnel.follow = keepalive, follow
             pump.wake()
 
     def set_path_mtu(self, inbound_spi: int, mtu: int, whole: int) -> None:

@@ -27,13 +27,14 @@ from hushwire.engines.base import (
 )
 from hushwire.engines.python.boundary import ErrorSource
 from hushwire.engines.python.events import EventQueue
+from hushwire.engines.python.origins import Origins, natt_path
 from hushwire.engines.python.stream import Stream, Streams
 from hushwire.engines.python.table import Table, Tunnel
 from hushwire.esp import transport
 from hushwire.esp.ecn import decapsulated, outer_traffic_class
 from hushwire.esp.mss import clamped
 from hushwire.esp.reassembly import Reassembly
-from hushwire.sa.association import Address, Encapsulation, Path
+from hushwire.sa.association import Encapsulation, Path
 from hushwire.system import datagram
 from hushwire.system.fragments import fits
 from hushwire.wire import natt
@@ -49,8 +50,6 @@ BATCH = 64
 ACQUIRE_SECONDS = 1.0
 
 _LARGEST_PACKET = 65535
-_IKE_PORT = 500
-_NATT_PORT = 4500
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 _NETWORK_TROUBLE = frozenset(
@@ -84,6 +83,7 @@ class Pump:
         self._whole = {sock.family: sock for sock in interface.whole}
         self._reassembly = Reassembly()
         self._errors = ErrorSource()
+        self._origins = Origins(events)
         self._next_acquire = 0.0
         self._next_keepalive = 0.0
         self._stopping = False
@@ -236,7 +236,7 @@ class Pump:
         try:
             if not self._send_in_fragments(tunnel, data, tos):
                 if in_udp:
-                    datagram.send(sock, data, _natt_path(path), tos)
+                    datagram.send(sock, data, natt_path(path), tos)
                 else:
                     datagram.send_esp(sock, data, path, tos)
         except OSError as error:
@@ -258,7 +258,7 @@ class Pump:
         if fits(len(data) + (8 if udp else 0), fit.outer):
             return False
         if udp:
-            fragmenter.send_udp(data, _natt_path(path), fit.outer, tos)
+            fragmenter.send_udp(data, natt_path(path), fit.outer, tos)
         else:
             fragmenter.send_esp(data, path, fit.outer, tos)
         return True
@@ -286,7 +286,7 @@ class Pump:
         waiting = [
             tunnel
             for tunnel in self.table
-            if tunnel.child.keepalive and tunnel.route[0] is Encapsulation.UDP
+            if tunnel.keepalive and tunnel.route[0] is Encapsulation.UDP
         ]
         for tunnel in waiting:
             path = tunnel.route[1]
@@ -347,7 +347,7 @@ class Pump:
         """RFC 3948 §2: what came to port 4500."""
         kind = natt.classify(data)
         if kind is natt.Datagram.ESP:
-            self._inward(data, tos)
+            self._origins.note(self._inward(data, tos), data, path)
         elif kind is natt.Datagram.IKE:
             message = IkeDatagram(data[len(natt.NON_ESP_MARKER) :], path)
             if not self._events.offer(message):
@@ -424,16 +424,9 @@ class Pump:
             if got is None:
                 return
             own, packet = got
-            self._inward(packet, own.traffic_class, own)
+            self._origins.note(self._inward(packet, own.traffic_class, own), packet, own)
 
     def _receive_failed(self, error: OSError) -> None:
         if error.errno not in _NETWORK_TROUBLE:
             raise error
         self.drops[Drop.RECEIVE_FAILED] += 1
-
-
-def _natt_path(path: Path) -> Path:
-    """A path that IKE found on port 500 has ESP on 4500 (RFC 7296 §2.23); else it is as it is."""
-    if path.remote.port != _IKE_PORT:
-        return path
-    return Path(path.local, Address(path.remote.ip, _NATT_PORT))

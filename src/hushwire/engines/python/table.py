@@ -18,8 +18,8 @@ from hushwire.wire.ip import Flow, parse_flow
 class Tunnel:
     """One installed Child SA and its state.
 
-    The packet thread alone changes it, except `route`, `fit`, `proved` and `retired`, each replaced
-    as a whole.
+    The packet thread alone changes it, except `route`, `keepalive`, `follow`, `fit`, `proved` and
+    `retired`, each replaced as a whole.
     """
 
     __slots__ = (
@@ -27,8 +27,10 @@ class Tunnel:
         "bytes_out",
         "child",
         "fit",
+        "follow",
         "front",
         "inbound",
+        "keepalive",
         "last_in",
         "last_out",
         "matcher",
@@ -47,6 +49,8 @@ class Tunnel:
         self.outbound = OutboundSa(child)
         self.matcher = FlowMatcher(child.local_selectors, child.remote_selectors)
         self.route: tuple[Encapsulation, Path] = (child.encapsulation, child.path)
+        self.keepalive = child.keepalive
+        self.follow = child.follow
         # Transport mode, inside UDP: the header that inbound packets get back.
         self.front = front_of(child) if child.mode is Mode.TRANSPORT else None
         self.fit: Fit | None = None  # until the path MTU is told: everything fits

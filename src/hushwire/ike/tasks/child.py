@@ -271,6 +271,7 @@ def make(between: Between, terms: Terms, seed: Seed) -> ChildSa:
         encapsulation=secrets.encapsulation,
         path=between.path,
         keepalive=udp and secrets.nat.we_are_behind,
+        follow=udp and secrets.nat.peer_alone_is_behind,
         replay_window=peer.replay_window,
         mode=Mode.TRANSPORT if terms.transport else Mode.TUNNEL,
         rewritten=terms.seen.rewritten,
