@@ -78,10 +78,15 @@ class Matrix:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def wanted(self, before: str) -> str | None:
-        """The page; None when it cannot be told, because something failed or was skipped."""
-        if set().union(*self.outcomes.values()) != {"passed"}:
+        """The page; None when nothing can be told, because something failed or was skipped.
+
+        A peer with a test that was skipped keeps its tables: it is not there, or not whole.
+        """
+        if any("failed" in outcomes for outcomes in self.outcomes.values()):
             return None
-        return page(self.outcomes, before)
+        absent = {cell.peer for cell, found in self.outcomes.items() if found != {"passed"}}
+        seen = [cell for cell in self.outcomes if cell.peer not in absent]
+        return page(seen, before) if seen else None
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self.differs:

@@ -57,6 +57,13 @@ def test_what_failed_or_was_skipped_says_nothing_about_the_table(outcome: str) -
     assert Matrix("check", {cell: {"passed"}}).wanted("") == page([cell], "")
 
 
+def test_a_peer_that_is_not_here_does_not_keep_the_others_from_being_checked() -> None:
+    here, absent = Cell("p", "s", "a", "x"), Cell("q", "s", "a", "x")
+    before = page([absent], "")
+    found = Matrix("check", {here: {"passed"}, absent: {"skipped"}}).wanted(before)
+    assert found == page([here], before)
+
+
 def test_a_peer_of_whom_nothing_ran_keeps_its_tables() -> None:
     cell = Cell("other 1.0", "s", "a", "x")
     both = page([Cell("strongSwan 5.9", "s", "a", "x"), cell], "")

@@ -166,30 +166,6 @@ def test_we_ask_and_a_tunnel_that_is_deleted_is_made_again(topology: Topology) -
     interrupt(program)
 
 
-# What is wrong on strongSwan's side, and what we say.
-WRONG: dict[str, tuple[dict[str, Any], int, str]] = {
-    "IKE proposal": (
-        {"ike": "aes128gcm16-prfsha256-ecp256"},
-        5,
-        "no IKE proposal in common",
-    ),
-    "ESP proposal": ({"esp": "aes128gcm16"}, 5, "no ESP proposal in common"),
-    "shared secret": ({"psk": "something else that nobody guesses"}, 4, "alice.example"),
-    "networks": ({"local": "10.0.9.9/32"}, 1, "10.0.1.2/32"),
-}
-
-
-@pytest.mark.interop("Mistakes, explained", "{mistake}", "we begin")
-@pytest.mark.parametrize("mistake", WRONG)
-def test_what_is_wrong_is_said(topology: Topology, mistake: str) -> None:
-    changes, code, sentence = WRONG[mistake]
-    bob = Strongswan(topology, **changes)
-    alice, _ = sides(topology)
-    configure(alice, Strongswan(topology))
-    bob.start()
-    assert sentence in ends(alice.run("--once"), code)
-
-
 @pytest.mark.interop("Mistakes, explained", "public key", "we begin")
 def test_a_key_that_is_not_the_configured_one_is_said(topology: Topology) -> None:
     bob = Strongswan(topology, auth="pubkey")

@@ -17,7 +17,8 @@ use crate::system::poll::Poll;
 use crate::wire::ip::version;
 
 const OCTETS: usize = 192 << 10;
-const MOST_SEGMENTS: usize = 64; // UDP_MAX_SEGMENTS of Linux before 6.9
+const MOST_SEGMENTS: usize = 128; // UDP_MAX_SEGMENTS of Linux 6.9
+const MOST_SEGMENTS_BEFORE: usize = 64;
 const LARGEST_BATCH: usize = 65_000; // of one datagram for the kernel, headers not counted
 const MOST_MESSAGES: usize = 64; // in one system call
 
@@ -49,6 +50,7 @@ pub struct Outbox {
     entries: Vec<Entry>,
     /// Whether the kernel cuts a datagram into many (UDP_SEGMENT, Linux 4.18); until it refuses.
     pub segmenting: bool,
+    most_segments: usize,
     /// Whether the kernel takes many datagrams at once (sendmmsg); until it refuses.
     pub many: bool,
 }
@@ -60,6 +62,7 @@ impl Outbox {
             used: 0,
             entries: Vec::new(),
             segmenting: true,
+            most_segments: MOST_SEGMENTS,
             many: true,
         }
     }
@@ -183,6 +186,10 @@ impl Outbox {
             return left;
         }
         let refused = batches.get(sent).copied().unwrap_or_default();
+        if refused.len() > MOST_SEGMENTS_BEFORE && error.raw_os_error() == Some(libc::EINVAL) {
+            self.most_segments = MOST_SEGMENTS_BEFORE;
+            return left;
+        }
         if let [entry] = refused {
             exit.drops.count(cause_of(&error));
             if let Some(half) = exit.sending.get_mut(entry.tunnel) {
@@ -207,7 +214,7 @@ impl Outbox {
             return 1;
         }
         let mut together = 1;
-        for entry in rest.iter().skip(1).take(MOST_SEGMENTS - 1) {
+        for entry in rest.iter().skip(1).take(self.most_segments - 1) {
             let octets = entry.end - entry.begin;
             if entry.tunnel != first.tunnel
                 || entry.traffic_class != first.traffic_class

@@ -26,6 +26,8 @@ use crate::wire::ip::{Flow, parse_flow, version};
 use crate::wire::protocol::{IPV4, IPV6};
 
 const ACQUIRE_SECONDS: f64 = 1.0;
+/// Taken from the device before the wire has its turn.
+const MOST_OCTETS: usize = 2 << 20;
 
 /// All that sending needs, with the sending half of every SA: one thread has it at a time.
 pub struct Outward {
@@ -38,6 +40,8 @@ pub struct Outward {
     pub(super) reassembly: Reassembly,
     pub(super) events: Arc<Events>,
     pub(super) now: f64,
+    /// Read from the device since somebody looked.
+    pub(super) octets: usize,
     vnet_header: bool,
     poll: Arc<Poll>,
     errors: ErrorSource,
@@ -61,6 +65,7 @@ impl Outward {
             reassembly: Reassembly::default(),
             events,
             now: 0.0,
+            octets: 0,
             vnet_header,
             poll,
             errors: ErrorSource::default(),
@@ -83,9 +88,15 @@ impl Outward {
     }
 
     fn read_batch(&mut self, table: &Table, buffer: &mut [u8]) -> io::Result<()> {
+        let mut taken = 0;
         for _ in 0..BATCH {
+            if taken > MOST_OCTETS {
+                break;
+            }
             match rustix::io::read(self.interface.tun, &mut *buffer) {
                 Ok(octets) => {
+                    taken += octets;
+                    self.octets += octets;
                     let packet = buffer.get_mut(..octets).unwrap_or_default();
                     if self.vnet_header {
                         self.outward_super(table, packet);

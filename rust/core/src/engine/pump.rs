@@ -25,7 +25,7 @@ use crate::system::poll::{Poll, Waker};
 use crate::system::tun::{Offloads, has_headers, set_offloads};
 
 /// Packets taken from one descriptor before the others have their turn.
-pub(super) const BATCH: usize = 64;
+pub(super) const BATCH: usize = 128;
 
 pub(super) const LARGEST_PACKET: usize = 65536 + HEADER_OCTETS;
 const LONGEST_PAUSE: f64 = 3600.0;
@@ -41,6 +41,8 @@ pub(super) const STREAMS: u64 = 6;
 const LOOK: f64 = 0.02;
 /// Each direction takes more than this part of the time.
 const BUSY: f64 = 0.25;
+/// And neither has so many times the octets of the other.
+const LIKE: usize = 5;
 
 /// What another thread asks for.
 pub type Job = Box<dyn FnOnce(&mut Pump) + Send>;
@@ -63,7 +65,7 @@ pub struct Pump {
     pub(super) origins: Origins,
     pub(super) ports: [u16; 2],
     next_keepalive: f64,
-    load: Load,
+    pub(super) load: Load,
     helper: Option<Helper>,
     waker: Arc<Waker>,
     jobs: Receiver<Job>,
@@ -71,7 +73,9 @@ pub struct Pump {
 }
 
 /// How busy one thread is with each direction.
-struct Load {
+pub(super) struct Load {
+    /// That came in.
+    pub(super) octets: usize,
     alone: bool,
     since: f64,
     outward: f64,
@@ -138,6 +142,7 @@ impl Pump {
             ports: udp.map(|socket| socket.map_or(0, local_port)),
             next_keepalive: 0.0,
             load: Load {
+                octets: 0,
                 alone: cores < 2,
                 since: now,
                 outward: 0.0,
@@ -271,7 +276,15 @@ impl Pump {
             return Ok(());
         }
         let busy = self.load.outward.min(self.load.inward) > BUSY * seconds;
+        let out = self
+            .outward
+            .as_mut()
+            .map(|it| std::mem::take(&mut it.octets));
+        let (out, inward) = (out.unwrap_or(0), self.load.octets);
+        // Not where one of them is only the acknowledgements of the other.
+        let busy = busy && out.min(inward) > out.max(inward) / LIKE;
         self.load = Load {
+            octets: 0,
             since: self.now,
             outward: 0.0,
             inward: 0.0,

@@ -48,6 +48,7 @@ impl Pump {
 
     /// One, or several of one sender that the kernel has put together.
     fn datagrams(&mut self, received: &Received, all: &mut [u8], port: u16) {
+        self.load.octets += all.len();
         let mut local = received.local;
         local.port = port;
         let path = Path {
@@ -76,6 +77,7 @@ impl Pump {
             for index in 0..count {
                 match arrivals.get(index) {
                     Ok((received, packet, control)) if family == 1 => {
+                        self.load.octets += packet.len();
                         let protocol_at = ipv6_front(&received, control, &mut headers);
                         let own = Front {
                             octets: &headers,
@@ -97,6 +99,7 @@ impl Pump {
 
     /// A raw IPv4 socket hands over the IP header too (raw(7)), a raw IPv6 one does not.
     fn raw_ipv4(&mut self, packet: &mut [u8]) {
+        self.load.octets += packet.len();
         let Some((front, rest)) = split(packet) else {
             return;
         };

@@ -7,7 +7,7 @@ use super::layers::Layers;
 use super::virtio::{HEADER_OCTETS, Header, Kind, SINGLE};
 use crate::wire::checksum::{checksum, place, pseudo_header};
 use crate::wire::front::complete;
-use crate::wire::octets::{octet, put, u16_at, u32_at};
+use crate::wire::octets::{array, octet, put, u16_at, u32_at};
 use crate::wire::protocol::TCP;
 
 const LARGEST: usize = 65535;
@@ -26,8 +26,7 @@ struct Candidate {
 
 impl Candidate {
     /// None for a packet that is not to be put together with any other.
-    fn of(packet: &[u8]) -> Option<Self> {
-        let layers = Layers::of(packet)?;
+    fn of(packet: &[u8], layers: Layers) -> Option<Self> {
         let payload = packet.len() - layers.payload;
         if payload == 0 {
             return None;
@@ -106,8 +105,15 @@ impl Coalescer {
 
     /// Take a well-formed packet of `owner`; what has to leave first is given to `deliver`.
     pub fn add(&mut self, packet: &[u8], owner: usize, deliver: &mut impl FnMut(Delivery<'_>)) {
-        let candidate = Candidate::of(packet).filter(|it| self.udp || it.layers.protocol == TCP);
-        let same = self.gatherings.iter().position(|it| it.is_of_flow(packet));
+        let layers = Layers::of(packet);
+        let candidate = layers
+            .filter(|it| self.udp || it.protocol == TCP)
+            .and_then(|it| Candidate::of(packet, it));
+        let same = layers.and_then(|layers| {
+            self.gatherings
+                .iter()
+                .position(|it| it.is_of_flow(packet, layers))
+        });
         if let (Some(candidate), Some(index)) = (candidate, same)
             && let Some(gathering) = self.gatherings.get_mut(index)
             && gathering.owner == owner
@@ -118,7 +124,7 @@ impl Coalescer {
         match same {
             Some(index) => self.finish(index, deliver),
             // No flow of its own to be kept in order with, or one that cannot be seen.
-            None if Layers::of(packet).is_none() => self.flush(deliver),
+            None if layers.is_none() => self.flush(deliver),
             None => {}
         }
         let Some(candidate) = candidate else {
@@ -184,16 +190,15 @@ impl Gathering {
     }
 
     /// Same addresses, protocol and ports.
-    fn is_of_flow(&self, packet: &[u8]) -> bool {
-        let Some(layers) = Layers::of(packet) else {
-            return false;
+    fn is_of_flow(&self, packet: &[u8], layers: Layers) -> bool {
+        let (mine, first) = (self.first.layers, self.packet());
+        let same_addresses = || match mine.version {
+            4 => array::<8>(packet, 12) == array(first, 12),
+            _ => array::<32>(packet, 8) == array(first, 8),
         };
-        let mine = self.first.layers;
-        let addresses = if mine.version == 4 { 12..20 } else { 8..40 };
-        let ports = |packet: &[u8], it: Layers| u32_at(packet, it.upper);
         (layers.version, layers.protocol) == (mine.version, mine.protocol)
-            && packet.get(addresses.clone()) == self.packet().get(addresses)
-            && ports(packet, layers) == ports(self.packet(), mine)
+            && u32_at(packet, layers.upper) == u32_at(first, mine.upper) // ports
+            && same_addresses()
     }
 
     /// None, and no change, where it does not go together.
@@ -232,9 +237,11 @@ impl Gathering {
         let equal = |range: std::ops::Range<usize>| mine.get(range.clone()) == packet.get(range);
         let ip = if version == 4 {
             let identification = u16_at(mine, 4)?.wrapping_add(self.packets as u16);
-            equal(0..2) && u16_at(packet, 4)? == identification && equal(6..10)
+            u16_at(mine, 0) == u16_at(packet, 0)
+                && u16_at(packet, 4)? == identification
+                && u32_at(mine, 6) == u32_at(packet, 6)
         } else {
-            equal(0..4) && equal(6..8)
+            u32_at(mine, 0) == u32_at(packet, 0) && u16_at(mine, 6) == u16_at(packet, 6)
         };
         if !ip || protocol != TCP {
             return Some(ip);
@@ -243,8 +250,8 @@ impl Gathering {
         let sequence = u32_at(mine, upper + 4)?.wrapping_add(passed as u32);
         Some(
             u32_at(packet, upper + 4)? == sequence
-                && equal(upper + 8..upper + 13) // acknowledgement, data offset
-                && equal(upper + 14..upper + 16) // window
+                && array::<5>(mine, upper + 8) == array(packet, upper + 8) // acknowledgement, offset
+                && u16_at(mine, upper + 14) == u16_at(packet, upper + 14) // window
                 && equal(upper + 18..payload), // urgent pointer, options
         )
     }
