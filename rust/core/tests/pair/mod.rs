@@ -130,6 +130,7 @@ impl Host {
             mode: Mode::Tunnel,
             rewritten: false,
             copy_dscp: false,
+            follow: false,
         }
     }
 

@@ -134,6 +134,7 @@ fn any_install() -> impl Strategy<Value = Step> {
             },
             rewritten: false,
             copy_dscp: false,
+            follow: false,
         }))
     })
 }
