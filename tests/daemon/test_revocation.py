@@ -15,8 +15,9 @@ import pytest
 
 from hushwire.crypto.errors import CertificateFormatError
 from hushwire.daemon import revocation
+from hushwire.daemon.fetching import fetch
 from hushwire.daemon.journal import Journal
-from hushwire.daemon.revocation import Revocations, fetch
+from hushwire.daemon.revocation import Revocations
 from tests.config.files import load_text
 from tests.crypto.pki import NOW, authority, issue, revoked
 

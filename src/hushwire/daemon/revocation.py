@@ -7,11 +7,7 @@ before in its place; whether that still counts is `crypto/chain.py`'s to say.
 from __future__ import annotations
 
 import asyncio
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterable
-from http.client import HTTPException
+from collections.abc import Iterable
 from pathlib import Path
 from threading import Thread
 
@@ -19,12 +15,8 @@ from hushwire.config.certificates import read_crls
 from hushwire.config.errors import BadValueError
 from hushwire.config.model import CertificateConfig, PeerConfig
 from hushwire.crypto.crl import Crl
-from hushwire.crypto.errors import CertificateFormatError
 from hushwire.daemon.journal import Journal
 
-MOST_OCTETS = 4 << 20
-"""From the web: what a stranger's server may make us keep."""
-FETCH_SECONDS = 20.0
 _LOOK_SECONDS = 30.0
 _FETCH_EVERY_SECONDS = 3600.0
 _FETCH_AGAIN_SECONDS = 300.0
@@ -78,10 +70,10 @@ class Revocations:
         """In a thread of its own, that nobody waits for at the end."""
 
         def work() -> None:
-            try:
-                found: tuple[Crl, ...] | str = fetch(url)
-            except (OSError, ValueError, HTTPException, CertificateFormatError) as error:
-                found = _reason(error)
+            # What speaks HTTP takes long to load, and most tunnels never ask for it.
+            from hushwire.daemon.fetching import fetched
+
+            found = fetched(url)
             try:
                 self._loop.call_soon_threadsafe(self._fetched, url, found)
             except RuntimeError:
@@ -110,51 +102,6 @@ class Revocations:
         if self._troubles.get(source) != sentence:
             self._troubles[source] = sentence
             self._journal.say(f"{sentence} What is known already goes on counting.")
-
-
-def fetch(
-    url: str,
-    *,
-    seconds: float = FETCH_SECONDS,
-    most: int = MOST_OCTETS,
-    clock: Callable[[], float] = time.monotonic,
-) -> tuple[Crl, ...]:
-    """The lists at an http or https address. Blocks for `seconds`, and a little more, at most.
-
-    Raises `OSError`, `HTTPException`, `ValueError` and `CertificateFormatError`.
-    """
-    until = clock() + seconds
-    octets = bytearray()
-    with _opener().open(url, timeout=seconds / 2) as answer:
-        while part := answer.read1(65536):
-            octets += part
-            if len(octets) > most:
-                raise ValueError(f"it is longer than {most >> 20} MiB")
-            if clock() > until:
-                raise TimeoutError(f"it is not complete after {seconds:.0f} seconds")
-    return Crl.from_file(bytes(octets))
-
-
-def _opener() -> urllib.request.OpenerDirector:
-    """Neither files nor proxies, and no redirection to where nobody has configured us to go."""
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.HTTPHandler,
-        urllib.request.HTTPSHandler,
-        urllib.request.HTTPDefaultErrorHandler,
-        urllib.request.HTTPErrorProcessor,
-        urllib.request.UnknownHandler,
-    ):
-        opener.add_handler(handler())
-    return opener
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, urllib.error.HTTPError):
-        return f"the server says {error.code} ({error.reason})."
-    if isinstance(error, urllib.error.URLError):
-        return f"{error.reason}."
-    return f"{error}."
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:
