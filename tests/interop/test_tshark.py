@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from scapy.layers.inet import ICMP, IP, UDP
+from scapy.layers.inet import ICMP, IP
 from scapy.packet import Packet, Raw
 from scapy.utils import wrpcap
 
@@ -14,7 +14,7 @@ from hushwire.esp.seal import OutboundSa
 from hushwire.ike.states import Established
 from hushwire.wire.ike.message import first
 from hushwire.wire.ike.payloads.authentication import Authentication
-from tests.interop.tshark import read
+from tests.interop.tshark import datagrams, read
 from tests.sim.network import Host, esp, ike
 from tests.sim.stages import Scene, Stage, session_of
 
@@ -50,13 +50,7 @@ def exported(host: Host, cipher: str) -> str:
 def test_tshark_reads_ike_auth_with_the_exported_keys(cipher: str, tmp_path: Path) -> None:
     scene = established(cipher)
     capture = tmp_path / "ike.pcap"
-    packets: list[Packet] = [
-        IP(src=str(path.local.ip), dst=str(path.remote.ip))
-        / UDP(sport=path.local.port, dport=path.remote.port)
-        / Raw(data)
-        for _, data, path in scene.network.sent
-    ]
-    wrpcap(str(capture), packets)
+    wrpcap(str(capture), datagrams(scene.network.sent))
     keys = exported(scene.alice, cipher)
     assert keys == exported(scene.bob, cipher)
     seen = read(

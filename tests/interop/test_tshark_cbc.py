@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from scapy.layers.inet import ICMP, IP, UDP
+from scapy.layers.inet import ICMP, IP
 from scapy.packet import Packet, Raw
 from scapy.utils import wrpcap
 
@@ -15,7 +15,7 @@ from hushwire.crypto.cipher import Cipher
 from hushwire.esp.seal import OutboundSa
 from hushwire.wire.ike.message import Message, first
 from hushwire.wire.ike.payloads.authentication import Authentication
-from tests.interop.tshark import read
+from tests.interop.tshark import datagrams, read
 from tests.sim.network import Host, Network, esp, ike, pair
 from tests.sim.stages import secrets_of, session_of
 
@@ -49,14 +49,8 @@ def connected(cipher: Cipher) -> tuple[Network, Host, Host]:
 @EVERY
 def test_tshark_reads_ike_auth(cipher: Cipher, tmp_path: Path) -> None:
     network, alice, bob = connected(cipher)
-    packets: list[Packet] = [
-        IP(src=str(path.local.ip), dst=str(path.remote.ip))
-        / UDP(sport=path.local.port, dport=path.remote.port)
-        / Raw(data)
-        for _, data, path in network.sent
-    ]
     capture = tmp_path / "ike.pcap"
-    wrpcap(str(capture), packets)
+    wrpcap(str(capture), datagrams(network.sent))
     secrets, link = secrets_of(alice), session_of(alice).link
     assert secrets is not None
     keys = secrets.keys

@@ -5,7 +5,26 @@ from __future__ import annotations
 import csv
 import os
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
+
+from scapy.layers.inet import IP, UDP
+from scapy.packet import Packet, Raw
+
+from hushwire.sa.association import Path as Way
+
+_NATT_PORT = 4500
+_NON_ESP_MARKER = bytes(4)
+
+
+def datagrams(sent: Iterable[tuple[object, bytes, Way]]) -> list[Packet]:
+    """IKE messages as they are on the wire (RFC 3948 §2.2)."""
+    return [
+        IP(src=str(way.local.ip), dst=str(way.remote.ip))
+        / UDP(sport=way.local.port, dport=way.remote.port)
+        / Raw((_NON_ESP_MARKER if way.remote.port == _NATT_PORT else b"") + data)
+        for _, data, way in sent
+    ]
 
 
 def read(

@@ -204,7 +204,7 @@ def test_status_for_a_person_names_the_peer_the_suite_and_the_drops(topology: To
     both_up(alice, bob)
     ping(topology, "alice", BOB.tunnel.ip)
     text = topology.run("alice", ["hushwire", "status", TUNNEL]).stdout
-    for part in ("bob: up for", "aes256gcm16-esn", "3 packets", "192.168.77.2:500", "dropped"):
+    for part in ("bob: up for", "aes256gcm16-esn", "3 packets", "192.168.77.2:4500", "dropped"):
         assert part in text
 
 

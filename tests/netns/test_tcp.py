@@ -391,7 +391,7 @@ def test_tshark_finds_the_ike_sa_and_both_esp_sas_in_the_stream(
         ).splitlines()
     }
     assert seen == {
-        ("34", ""), ("35", ""), ("", tunnel["spi_in"]), ("", tunnel["spi_out"]),
+        ("34", ""), ("43", ""), ("35", ""), ("", tunnel["spi_in"]), ("", tunnel["spi_out"]),
     }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from hushwire.lab.network import Program
 from hushwire.lab.topology import ALICE, BOB, TUNNEL, Resident, Topology
 from hushwire.lab.world import FILES
+from tests.netns.waiting import wait_until
 
 _ANSWERED = "answered; the two sides chose"
 
@@ -110,10 +111,17 @@ def both_up(alice: Side, bob: Side, *, at_once: bool = True) -> tuple[Program, P
     for program in programs:
         program.wait_for_line("tunnel up")
     if all(_ANSWERED in program.output for program in programs):
-        # They crossed. Each is up by its own response, and may send before the other has got it.
-        for program in programs:
-            program.wait_for_line("both sides began at once")
+        # They crossed. Each may be up by its own response, before the other has got it.
+        wait_until(lambda: _in_one_tunnel(alice, bob), "one tunnel for both")
     return programs
+
+
+def _in_one_tunnel(alice: Side, bob: Side) -> bool:
+    ours, theirs = alice.tunnel(), bob.tunnel()
+    return ours.get("ike_spi") == theirs.get("ike_spi") and (
+        ours.get("spi_in", ""),
+        ours.get("spi_out"),
+    ) == (theirs.get("spi_out"), theirs.get("spi_in"))
 
 
 def ends(program: Program, code: int) -> str:
