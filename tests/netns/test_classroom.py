@@ -303,7 +303,8 @@ def test_who_restarts_is_understood_again_and_hears_no_garbage(
         assert open_line.say(ALICE, b"alice, after") in (*sent, b"alice, after")
         assert open_line.say(BOB, b"bob, after") in (*sent, b"bob, after")
         assert set(heard) <= set(sent)
-    assert len(_secrets(both, ALICE.name)) == 2
+    wait_until(lambda: len(_secrets(both, ALICE.name)) == 2, "second agreement at alice")
+    wait_until(lambda: _secrets(both, BOB.name), "agreement at bob")
     assert _secrets(both, ALICE.name)[-1] == _secrets(both, BOB.name)[-1]
 
 

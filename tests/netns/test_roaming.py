@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hushwire.lab.topology import ALICE, BOB, Topology
-from tests.netns.tunnels import Side, both_up, interrupt, ping, sides
+from tests.netns.tunnels import Side, both_up, in_one_tunnel, interrupt, ping, sides
 from tests.netns.waiting import wait_until
 from tests.netns.watched import kill
 
@@ -72,6 +72,7 @@ def test_a_peer_that_was_killed_and_runs_again_is_noticed(topology: Topology, st
     pings = topology.start("alice", ["ping", "-i", "0.1", str(BOB.tunnel.ip)])
     again = bob.run()
     again.wait_for_line("tunnel up")
+    wait_until(lambda: in_one_tunnel(alice, bob), "one tunnel for both")
     ping(topology, "alice", BOB.tunnel.ip)
     assert spis(alice)[0] != before[0]
     interrupt(pings)

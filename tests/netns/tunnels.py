@@ -112,11 +112,12 @@ def both_up(alice: Side, bob: Side, *, at_once: bool = True) -> tuple[Program, P
         program.wait_for_line("tunnel up")
     if all(_ANSWERED in program.output for program in programs):
         # They crossed. Each may be up by its own response, before the other has got it.
-        wait_until(lambda: _in_one_tunnel(alice, bob), "one tunnel for both")
+        wait_until(lambda: in_one_tunnel(alice, bob), "one tunnel for both")
     return programs
 
 
-def _in_one_tunnel(alice: Side, bob: Side) -> bool:
+def in_one_tunnel(alice: Side, bob: Side) -> bool:
+    """Each has the IKE SA and the CHILD_SA of the other as its own."""
     ours, theirs = alice.tunnel(), bob.tunnel()
     return ours.get("ike_spi") == theirs.get("ike_spi") and (
         ours.get("spi_in", ""),
