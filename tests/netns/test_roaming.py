@@ -7,7 +7,7 @@ import pytest
 from hushwire.lab.topology import ALICE, BOB, Topology
 from tests.netns.tunnels import Side, both_up, in_one_tunnel, interrupt, ping, sides
 from tests.netns.waiting import wait_until
-from tests.netns.watched import kill
+from tests.netns.watched import kill, watching
 
 ELSEWHERE = "192.168.77.77"
 
@@ -16,6 +16,12 @@ def readdress(topology: Topology, host: str, old: str, new: str) -> None:
     """The host has another address on the same wire, as after a DHCP lease or another network."""
     topology.ip(f"address del {old}/24 dev eth0", host=host)
     topology.ip(f"address add {new}/24 dev eth0", host=host)
+
+
+def without_ipv6(topology: Topology) -> None:
+    """On the wire: else the tunnel goes on there in the moment between two IPv4 addresses."""
+    for host in (ALICE.name, BOB.name):
+        topology.run(host, ["sysctl", "-qw", "net.ipv6.conf.eth0.disable_ipv6=1"])
 
 
 def arrives_from(side: Side, address: str) -> None:
@@ -32,6 +38,7 @@ def spis(side: Side) -> tuple[str, str, str]:
 def test_a_host_gets_another_address_and_the_same_tunnel_goes_on(
     topology: Topology, who: str
 ) -> None:
+    without_ipv6(topology)
     alice, bob = sides(topology)
     bob.write(start="wait")  # alice is the one who decides (RFC 4555 §3.5)
     programs = both_up(alice, bob, at_once=False)
@@ -48,7 +55,28 @@ def test_a_host_gets_another_address_and_the_same_tunnel_goes_on(
         interrupt(program)
 
 
+def test_nothing_leaves_in_clear_while_a_host_moves(topology: Topology) -> None:
+    """Its network's default route leads past the tunnel, as every network's does."""
+    without_ipv6(topology)
+    alice, bob = sides(topology)
+    bob.write(start="wait")
+    programs = both_up(alice, bob, at_once=False)
+    old = str(ALICE.underlay)
+    topology.ip(f"route add default via {BOB.underlay} dev eth0", host="alice")
+    with watching(topology) as watch:
+        for leaves, comes in ((old, ELSEWHERE), (ELSEWHERE, old)):
+            readdress(topology, "alice", leaves, comes)
+            topology.ip(f"route add default via {BOB.underlay} dev eth0", host="alice")
+            arrives_from(bob, comes)
+            ping(topology, "alice", BOB.tunnel.ip)
+    watch.assert_nothing_in_clear()
+    assert watch.sealed > 0
+    for program in programs:
+        interrupt(program)
+
+
 def test_without_mobike_a_new_tunnel_takes_the_place_of_the_old_one(topology: Topology) -> None:
+    without_ipv6(topology)
     alice, bob = sides(topology)
     bob.write(start="wait", mobike=False)
     programs = both_up(alice, bob, at_once=False)
