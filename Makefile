@@ -20,7 +20,7 @@ classroom: install  ## how not to do it: eBPF, p = 23, XOR; eve reads, and then 
 
 test: install  ## everything, on real network namespaces
 	@tools/strongswan && $(BIN)/python -m compileall -q src tests  # thousands of programs start
-	$(BIN)/pytest -n 3 --dist loadgroup --interop-table=check tests
+	$(BIN)/pytest -n 4 --dist loadgroup --interop-table=check tests
 
 interop: install  ## the newest strongSwan, with ML-KEM: 16 MB from Debian, unpacked beside
 	@tools/strongswan-newest
