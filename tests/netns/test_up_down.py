@@ -61,7 +61,7 @@ def test_up_waits_until_the_tunnel_is_up_and_down_leaves_nothing(topology: Topol
     assert devices(topology, "alice") == {"lo", WIRE}
     assert guards(topology) == []
     assert _files(topology) == {f"{TUNNEL}.log"}
-    assert bob.tunnel()["state"] == "connecting"
+    assert bob.tunnel()["state"] == "waiting"
 
 
 def test_up_twice_says_so_and_down_twice_too(topology: Topology) -> None:
