@@ -200,7 +200,7 @@ def _unanswered(attempt: Attempt) -> Iterator[str]:
             who, other = other, who
         yield (
             f"{other} never answered {step.exchange} request {step.message_id} of {who}, "
-            f"{step.octets} octets to UDP port {step.ports[1]}: lost, filtered, or not heard."
+            f"{step.octets} octets to {step.to_port}: lost, filtered, or not heard."
         )
 
 
@@ -232,7 +232,7 @@ def of_stream(stream: EspStream) -> list[str]:
 def of_the_rest(capture: Capture) -> list[str]:
     """What was seen and not looked into."""
     seen = (
-        (capture.tcp, "packets of TCP port 4500 (RFC 9329), not looked into"),
+        (capture.unread, "TCP segments (RFC 9329) not read: what came before them is missing"),
         (capture.fragments, "IP fragments, not put together: what they carry is missing above"),
         (capture.left_out, "messages and packets of more SAs than are shown"),
     )
