@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 from ipaddress import ip_address
 from itertools import pairwise
 
@@ -10,7 +11,14 @@ import pytest
 
 from hushwire.explain.causes import Place, why
 from hushwire.explain.ladder import ladder
-from hushwire.explain.outcome import NoProposal, PeerSilent, Rekeyed, TunnelUp
+from hushwire.explain.outcome import (
+    NoProposal,
+    PeerSilent,
+    RefusedUs,
+    Rekeyed,
+    SelectorsUnacceptable,
+    TunnelUp,
+)
 from hushwire.explain.recorder import ATTEMPTS_PER_PEER, STRANGERS, Recorder
 from hushwire.explain.trace import Attempt, Decision, MessageStep
 from hushwire.ike.credentials import Psk
@@ -110,8 +118,26 @@ def test_no_proposal_is_a_table_with_the_lines_to_change() -> None:
     assert isinstance(only(alice).outcome, NoProposal)
     assert "encryption     aes256gcm16   aes128gcm16   ◄ differs" in said
     assert 'ike = ["aes128gcm16-prfsha384-x25519"]' in said
+    assert "here, in hw0.toml, under [peer.bob]:" in said
     assert "proposals = aes256gcm16-prfsha384-x25519" in said
     assert "they offer" in text_of(only(bob))
+
+
+def test_the_line_to_change_has_its_number_in_our_file() -> None:
+    lines = {"": 4, "ike": 7, "networks": 5, "local_networks": 9}
+    place = Place("hw0.toml", "bob", lines)
+    none = NoProposal("bob", "IKE", ("aes256gcm16-prfsha384-x25519",), (), refused_by_us=False)
+    attempt = Attempt("bob", "we", "bob", "192.0.2.2", initiator=True, began=0.0, steps=(),
+                      outcome=none)  # fmt: skip
+    assert "here, in hw0.toml, line 7, under [peer.bob]:" in "\n".join(why(attempt, place))
+    esp = replace(attempt, outcome=replace(none, protocol="ESP"))
+    assert "here, in hw0.toml, under [peer.bob] (line 4):" in "\n".join(why(esp, place))
+    apart = SelectorsUnacceptable("bob", ("10.0.1.1/32",), ("10.0.1.2/32",), (), ())
+    told = "\n".join(why(replace(attempt, outcome=apart), place))
+    assert "here, in hw0.toml, lines 5 and 9, under [peer.bob]:" in told
+    refused = RefusedUs("bob", "alice.example", "shared secret")
+    told = "\n".join(why(replace(attempt, outcome=refused), place))
+    assert "under [peer.bob] (line 4): local_id and psk_file" in told
 
 
 def test_what_goes_inside_tcp_is_said_to() -> None:

@@ -56,7 +56,7 @@ class Telling:
             "file": str(self._config.path),
             "peers": [peer.name for peer in self._config.peers],
             "attempts": [
-                attempt_facts(attempt, str(self._config.path), since)
+                _attempt_facts(attempt, self._config, since)
                 for attempt in self._endpoint.trace.attempts()
             ],
         }
@@ -93,9 +93,9 @@ class Telling:
                 )
 
 
-def attempt_facts(attempt: Attempt, file: str, since: float) -> Facts:
+def _attempt_facts(attempt: Attempt, config: Config, since: float) -> Facts:
     """One attempt; `since` is what the clock of day showed when `began` was 0."""
-    place = Place(file, attempt.peer or "…")
+    place = Place(str(config.path), attempt.peer or "…", config.lines.get(attempt.peer, {}))
     return {
         "peer": attempt.peer,
         "address": attempt.right_address,

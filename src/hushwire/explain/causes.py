@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import singledispatch
 from textwrap import wrap
 from typing import Any
@@ -19,14 +19,25 @@ from hushwire.explain.trace import Attempt, MessageStep
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where our side of it is configured: `file`, and the peer's name in it."""
+    """Where our side of it is configured: `file`, and the peer's name in it.
+
+    `lines` has the line of each key under the peer, and of [peer.NAME] itself as "".
+    """
 
     file: str
     peer: str
+    lines: Mapping[str, int] = field(default_factory=dict)
 
-    @property
-    def text(self) -> str:
-        return f"here, in {self.file}, under [peer.{self.peer}]:"
+    def of(self, *keys: str) -> str:
+        """The lines that have these keys; where none has, they go under the peer's own."""
+        numbers = [str(self.lines[key]) for key in keys if key in self.lines]
+        where = f"[peer.{self.peer}]"
+        if numbers:
+            s = "s" if numbers[1:] else ""
+            return f"here, in {self.file}, line{s} {' and '.join(numbers)}, under {where}:"
+        if "" in self.lines:
+            where += f" (line {self.lines['']})"
+        return f"here, in {self.file}, under {where}:"
 
 
 _WIDTH = 100
@@ -79,7 +90,7 @@ def _compared(event: o.NoProposal, place: Place) -> Iterator[str]:
     yield f"  The {what} {differ}. Change one side, either will do:"
     setting, where = _SETTING[key]
     if found.change_here:
-        yield f"    {place.text}"
+        yield f"    {place.of(key)}"
         yield f'        {key} = ["{found.change_here}"]'
     for reason in found.unable:
         yield f"    not here: {reason}."
@@ -105,7 +116,7 @@ def _untold(event: o.NoProposal, place: Place) -> Iterator[str]:
     yield ""
     if not event.ours:
         return
-    yield f"  What it has makes the line to have {place.text}"
+    yield f"  What it has makes the line to have {place.of(key)}"
     yield f'        {key} = ["…"]'
     yield f"  or ours goes {_STRONGSWAN} {where}"
     yield f"        {setting} = {event.ours[0]}"
@@ -140,7 +151,7 @@ def _(event: o.SelectorsUnacceptable, _attempt: Attempt, place: Place) -> Iterat
     yield from _columns(cells)
     yield ""
     yield "  Each side's network has to meet what the other expects of it. Change one side:"
-    yield f"    {place.text}"
+    yield f"    {place.of('networks', 'local_networks')}"
     remote, local = event.their_local or event.our_remote, event.their_remote or event.our_local
     if event.their_local:
         yield f"        networks = {_toml(remote)}"
@@ -175,7 +186,8 @@ def _(event: o.PeerNotAuthenticated, attempt: Attempt, place: Place) -> Iterator
     yield from _told(event)
     yield from _what_was_said(attempt)
     yield "  The check that failed: the peer's AUTH against what our file has for it."
-    yield f"    {place.text} {_CREDENTIAL.get(event.method, 'its credential')}"
+    keys = _CREDENTIAL.get(event.method, ())
+    yield f"    {place.of(*keys)} {' and '.join(keys) or 'its credential'}"
     yield f"    {_STRONGSWAN} its local {{ id, auth }} and {_SECRET.get(event.method, 'key')}"
 
 
@@ -184,7 +196,7 @@ def _(event: o.WrongIdentity, attempt: Attempt, place: Place) -> Iterator[str]:
     yield from _told(event)
     yield from _what_was_said(attempt)
     yield "  The check that failed: the identity (IDr) that the peer gave, against ours for it."
-    yield f"    {place.text}"
+    yield f"    {place.of('id')}"
     yield f'        id = "{event.got}"'
     yield f"    {_STRONGSWAN} in the connection:"
     yield f"        local {{ id = {event.expected} }}"
@@ -199,10 +211,11 @@ def _(event: o.RefusedUs, attempt: Attempt, place: Place) -> Iterator[str]:
     yield "  The check that failed is the peer's: who we are, or our proof. It has to have us so:"
     yield f"    {_STRONGSWAN} in the connection:"
     secret = _SECRET.get(event.method, "our key")
+    keys = _CREDENTIAL.get(event.method, ())
     yield f"        remote {{ id = {event.our_identity} }}   and {secret}"
     yield f"    {_HUSHWIRE}"
-    yield f'        id = "{event.our_identity}"   and our {_CREDENTIAL.get(event.method, "key")}'
-    yield f"    or {place.text} local_id and {_CREDENTIAL.get(event.method, 'the key')}"
+    yield f'        id = "{event.our_identity}"   and our {" and ".join(keys) or "key"}'
+    yield f"    or {place.of('local_id', *keys)} {' and '.join(('local_id', *keys))}"
 
 
 @_why.register
@@ -222,9 +235,9 @@ def _(event: CertificateRefused, attempt: Attempt, _place: Place) -> Iterator[st
 
 
 _CREDENTIAL = {
-    "shared secret": "psk_file",
-    "public key": "public_key",
-    "certificate": "cert_file and ca_file",
+    "shared secret": ("psk_file",),
+    "public key": ("public_key",),
+    "certificate": ("cert_file", "ca_file"),
 }
 _SECRET = {
     "shared secret": "secrets { ike-1 { secret = … } }",
