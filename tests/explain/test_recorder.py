@@ -137,7 +137,11 @@ def test_the_line_to_change_has_its_number_in_our_file() -> None:
     assert "here, in hw0.toml, lines 5 and 9, under [peer.bob]:" in told
     refused = RefusedUs("bob", "alice.example", "shared secret")
     told = "\n".join(why(replace(attempt, outcome=refused), place))
-    assert "under [peer.bob] (line 4): local_id and psk_file" in told
+    assert "under [peer.bob] (line 4): local_id, and our psk_file" in told
+    by_key = replace(refused, method="public key")
+    told = "\n".join(why(replace(attempt, outcome=by_key), place))
+    assert 'id = "alice.example"   and public_key for us' in told
+    assert "local_id, and our private_key_file" in told
 
 
 def test_what_goes_inside_tcp_is_said_to() -> None:
