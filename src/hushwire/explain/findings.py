@@ -25,7 +25,6 @@ from hushwire.wire.registry import ExchangeType, NotifyType, TransformType
 
 P = TypeVar("P")
 
-_FRAGMENTATION = 16430
 _MOST_SHOWN = 6
 
 
@@ -130,7 +129,10 @@ def _hash(plain: Plain, *, source: bool) -> bytes:
 
 def _sealed(conversation: Conversation) -> Iterator[str]:
     both = [
-        any(n.type == _FRAGMENTATION for n in _notifies(conversation, from_left=from_left))
+        any(
+            n.type == NotifyType.IKEV2_FRAGMENTATION_SUPPORTED
+            for n in _notifies(conversation, from_left=from_left)
+        )
         for from_left in (True, False)
     ]
     if all(both):
