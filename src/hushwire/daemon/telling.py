@@ -56,7 +56,7 @@ class Telling:
             "file": str(self._config.path),
             "peers": [peer.name for peer in self._config.peers],
             "attempts": [
-                _attempt_facts(attempt, self._config, since)
+                attempt_facts(attempt, self._config, since)
                 for attempt in self._endpoint.trace.attempts()
             ],
         }
@@ -93,9 +93,11 @@ class Telling:
                 )
 
 
-def _attempt_facts(attempt: Attempt, config: Config, since: float) -> Facts:
+def attempt_facts(attempt: Attempt, config: Config, since: float) -> Facts:
     """One attempt; `since` is what the clock of day showed when `began` was 0."""
-    place = Place(str(config.path), attempt.peer or "…", config.lines.get(attempt.peer, {}))
+    # `hushwire quick` has no file, and no words for what a file can say.
+    file = str(config.path) if config.lines else "a file for hushwire run"
+    place = Place(file, attempt.peer or "…", config.lines.get(attempt.peer, {}))
     return {
         "peer": attempt.peer,
         "address": attempt.right_address,
