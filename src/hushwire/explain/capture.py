@@ -86,7 +86,7 @@ class Capture:
 
     @property
     def unread(self) -> int:
-        """Segments of TCP in which the beginning of a frame was not to be found."""
+        """Segments of TCP in which no frame could be found."""
         return sum(direction.unread for direction in self._directions.values())
 
     def add(self, frame: Frame) -> None:

@@ -16,8 +16,7 @@ _HALF = 1 << 31
 class Direction:
     """Takes its segments as they were captured: out of order, repeated, or some of them missing.
 
-    Holds `_MOST_EARLY` segments and one incomplete frame at most. `unread` counts the segments in
-    which the beginning of a frame was not to be found.
+    Holds `_MOST_EARLY` segments and one incomplete frame at most.
     """
 
     def __init__(self) -> None:
@@ -25,7 +24,12 @@ class Direction:
         self._early: dict[int, bytes] = {}
         self._frames = FrameReader()
         self._start: bytes | None = b""
-        self.unread = 0
+        self._lost = 0
+
+    @property
+    def unread(self) -> int:
+        """Segments in which no frame could be found: what comes before them is missing."""
+        return self._lost + len(self._early)
 
     def add(self, segment: Sniffed) -> Iterator[bytes]:
         """The messages that are complete now. Never raises for its octets."""
@@ -34,12 +38,11 @@ class Direction:
         if not segment.payload:
             return
         if len(self._early) >= _MOST_EARLY:
-            self.unread += len(self._early)  # what is missing is not in the capture
-            self._lose()
+            self._lose()  # what is missing is not in the capture
         if self._next is None and _begins_with_a_frame(segment.payload):
             self._begin(segment.number)
         if self._next is None:
-            self.unread += 1
+            self._lost += 1
             return
         self._early[segment.number] = segment.payload
         yield from self._in_order()
@@ -52,6 +55,7 @@ class Direction:
 
     def _lose(self) -> None:
         self._next = None
+        self._lost += len(self._early)
         self._early.clear()
 
     def _in_order(self) -> Iterator[bytes]:
