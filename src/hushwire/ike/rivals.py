@@ -85,16 +85,6 @@ class Rivals:
                 # §2.8.3: a reauthentication. The peer closes the old one when it is on the new one.
                 self._doubt(other, turn)
 
-    def has_another(self, session: Session) -> bool:
-        """Is there, or may there be already at the peer, another IKE SA with the same peer?"""
-        name = session.peer_name
-        return any(
-            other is not session
-            and isinstance(other.state, AuthSent | Established)
-            and other.peer_name == name
-            for other in self._sessions
-        )
-
     def deadline(self) -> float:
         """When `timer` has something to do."""
         return min(self._useless.values(), default=math.inf)

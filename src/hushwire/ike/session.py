@@ -25,6 +25,8 @@ class Siblings(Protocol):
 
     def another(self, session: Session) -> Session | None: ...
 
+    def has_another(self, session: Session) -> bool: ...
+
     def successor(self, old: Session, role: Role, own_spi: bytes, now: float) -> Session: ...
 
     def free_ike_spi(self) -> bytes: ...
@@ -49,7 +51,6 @@ class Session:
         self.heard_at = now
         self._state: State = Closed(now)
         self.initial_contact = False
-        self.redundant = False  # another IKE SA with this peer stands: the end of this one is none
         self.doubtful = False  # somebody says that the peer has forgotten it
         self.doubted_at = -math.inf
         self.unconfirmed = 0  # answers to come until the peer has followed to a new connection

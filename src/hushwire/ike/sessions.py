@@ -60,6 +60,15 @@ class Sessions:
                 return other
         return None
 
+    def has_another(self, session: Session) -> bool:
+        """Is there, or may there be already at the peer, another IKE SA with the same peer?"""
+        return any(
+            other is not session
+            and isinstance(other.state, AuthSent | Established)
+            and other.peer_name == session.peer_name
+            for other in self
+        )
+
     def new(self, role: Role, path: Path, now: float, own_spi: bytes | None = None) -> Session:
         spi = own_spi or self.free_ike_spi()
         return self._add(Link(role, spi, path, self._patience_for(path)), now)
