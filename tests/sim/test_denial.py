@@ -280,3 +280,25 @@ def test_a_datagram_that_changes_nothing_has_no_ike_sa_looked_at() -> None:
         effects = scene.network.deliver(scene.bob, data, path)
         assert not any(isinstance(effect, SetTimer) for effect in effects)
     assert isinstance(scene.network.deliver(scene.bob, genuine, here)[-1], SetTimer)
+
+
+@pytest.mark.parametrize("stage", [Stage.PROVING, Stage.UP])
+def test_an_overheard_request_sent_again_and_again_is_no_way_to_flood_others(stage: Stage) -> None:
+    """It is answered every time (§2.1), and the answer may be larger than it."""
+    scene = Scene(stage)
+    request, here = scene.messages[0 if stage is Stage.PROVING else 2]
+    victim = here._replace(remote=here.remote._replace(ip=ip_address("203.0.113.9")))
+    if stage is Stage.PROVING:
+        victim = here  # another address is another stranger (§2.1), who may need a cookie
+
+    def answered(path: Path, times: int) -> int:
+        return sum(
+            len(answers(scene.network.deliver(scene.bob, request, path))) for _ in range(times)
+        )
+
+    assert answered(victim, 100) == 10
+    assert scene.bob.endpoint.drops[IkeDrop.REPEATED_TOO_OFTEN] == 90
+    scene.network.now += 1
+    assert answered(victim, 100) == 5
+    if victim != here:
+        assert answered(here, 3) == 3  # the peer's own share
