@@ -152,6 +152,19 @@ def test_an_answer_without_the_cookie_ends_the_ike_sa(answer: str) -> None:
     assert not bob.sas
 
 
+@pytest.mark.parametrize("stage", [Stage.CLOSING, Stage.REKEYING])
+def test_a_check_that_comes_when_the_ike_sa_is_ending_is_answered_too(stage: Stage) -> None:
+    """§3.7: else who has not heard of the end yet would think that nobody is there."""
+    scene = Scene(stage)
+    host, initiator, message_id = (
+        (scene.alice, False, 0) if stage is Stage.CLOSING else (scene.bob, True, 3)
+    )
+    header = scene.inside.header(ExchangeType.INFORMATIONAL, message_id, initiator=initiator)
+    cookie = Notify(NotifyType.COOKIE2, bytes(range(16)))
+    (answer,) = scene.tell(host, scene.inside.seal(header, (cookie,)))
+    assert scene.inside.open(answer) == (cookie,)
+
+
 def test_behind_a_nat_esp_goes_in_udp_and_without_one_bare_again() -> None:
     network = Natted()
     alice, bob = at_home(network)
