@@ -10,6 +10,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 import pytest
 
 from hushwire.crypto.exchange import KeyExchange
+from hushwire.ike.credentials import Psk
 from hushwire.ike.effects import Effect, Send, SetTimer
 from hushwire.ike.inputs import IkeDrop, Limits
 from hushwire.ike.session import Session
@@ -255,6 +256,17 @@ def test_what_strangers_do_wrong_is_not_told_for_ever() -> None:
         network.now += 0.1
     assert bob.endpoint.drops[IkeDrop.REFUSED] > 100
     assert len(bob.events) <= 15
+
+
+def test_nor_what_they_do_wrong_when_they_should_prove_who_they_are() -> None:
+    network = Network()
+    bob = network.host("bob", peer("bob", "alice"))
+    for _ in range(40):
+        mallory = network.host("alice", peer("alice", "bob", credential=Psk(b"guessed")))
+        network.connect(mallory, "bob")
+        network.run(0.5)
+        assert mallory.failures
+    assert 10 <= len(bob.failures) <= 15
 
 
 def test_a_datagram_that_changes_nothing_has_no_ike_sa_looked_at() -> None:

@@ -14,6 +14,7 @@ from hushwire.ike.inputs import Limits, Turn
 from hushwire.ike.jobs import Job
 from hushwire.ike.link import Link
 from hushwire.ike.mobility import IpAddress, Mobility, Surroundings
+from hushwire.ike.rates import Bucket
 from hushwire.ike.states import Closed, InitSent, Role, Secrets, State, peer_name
 
 
@@ -22,6 +23,7 @@ class Siblings(Protocol):
 
     limits: Limits
     surroundings: Surroundings
+    news: Bucket
 
     def another(self, session: Session) -> Session | None: ...
 

@@ -30,8 +30,6 @@ from hushwire.wire.ike.payloads.notify import Notify
 from hushwire.wire.registry import ExchangeType, NotifyType
 
 _MOST_SOURCES = 4096
-_NEWS_RATE, _NEWS_BURST = 0.2, 10.0
-"""What strangers do wrong is reported so often, and counted always."""
 _HONEST_SECONDS = 2.0
 
 
@@ -55,7 +53,6 @@ class Strangers:
         self._by_source = Buckets(
             limits.init_rate_per_source, 2 * limits.init_rate_per_source, _MOST_SOURCES
         )
-        self._news = Bucket(_NEWS_RATE, _NEWS_BURST, now)
         self.admitted = True
 
     def turned_away(self, data: bytes, path: Path, turn: Turn) -> bool:
@@ -123,7 +120,7 @@ class Strangers:
             turn.drop(IkeDrop.REFUSED)
             if failed.notify is not None:
                 _tell(header, failed.notify, incoming.data, path, turn)
-            if failed.outcome is not None and self._news.take(turn.now):
+            if failed.outcome is not None and self._sessions.news.take(turn.now):
                 turn.report(failed.outcome)
             return False
         if not paid and len(response) > len(incoming.data):
