@@ -48,11 +48,13 @@ def protected(session: Session, incoming: Incoming, peers: Sequence[Peer], turn:
         turn.drop(IkeDrop.OUTSIDE_WINDOW)
         return False
     secrets = session.secrets()
-    if secrets is None or not _room(session, incoming):
-        turn.drop(IkeDrop.UNEXPECTED if secrets is None else IkeDrop.TOO_MANY_FRAGMENTS)
+    if secrets is None:
+        turn.drop(IkeDrop.UNEXPECTED)
         return False
     try:
-        opened = session.link.open(incoming, secrets, session.limits.message_octets, turn)
+        opened = session.link.open(
+            incoming, secrets, session.limits.message_octets, turn, room=lambda: _room(session)
+        )
         if opened is None:
             return True
         incoming = Incoming(
@@ -92,10 +94,9 @@ def _again(session: Session, incoming: Incoming, arrival: Arrival, turn: Turn) -
         turn.drop(IkeDrop.MALFORMED)
 
 
-def _room(session: Session, incoming: Incoming) -> bool:
-    """May a fragment be kept for somebody who has not proved anything? (RFC 7383 §5)"""
-    sealed = incoming.message.encrypted
-    if sealed is None or sealed.part is None or not isinstance(session.state, HalfOpen):
+def _room(session: Session) -> bool:
+    """May a fragment be kept, also of somebody who has not proved anything? (RFC 7383 §5)"""
+    if not isinstance(session.state, HalfOpen):
         return True
     return session.sessions.unproved_octets() < session.limits.unproved_octets
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from hushwire.ike.fragments import Bound, Fit, Opened, Reassembly, plain
@@ -226,12 +227,19 @@ class Link:
     # In.
 
     def open(
-        self, incoming: Incoming, secrets: Secrets, most_octets: int, turn: Turn
+        self,
+        incoming: Incoming,
+        secrets: Secrets,
+        most_octets: int,
+        turn: Turn,
+        *,
+        room: Callable[[], bool] = lambda: True,
     ) -> Opened | None:
         """What a wanted message says; None when it is a fragment, and others are to come.
 
-        `most_octets`: of fragments. Raises `BadIcvError` when it is not genuine, and `WireError`
-        when it is and is malformed.
+        `most_octets`: of fragments; `room` says whether another may be kept, and costs more than to
+        open one. Raises `BadIcvError` when it is not genuine, and `WireError` when it is and is
+        malformed.
         """
         sealed, header = incoming.message.encrypted, incoming.header
         if sealed is None or (sealed.part is not None and not secrets.fragmentation):
@@ -248,6 +256,9 @@ class Link:
             turn.drop(IkeDrop.FRAGMENT_REPEATED if repeated else IkeDrop.TOO_MANY_FRAGMENTS)
             return None
         chunk = secrets.protection.open(sealed)
+        if not room():
+            turn.drop(IkeDrop.TOO_MANY_FRAGMENTS)
+            return None
         if sealed.part.number == 1 and not header.response:
             self._follow_size(sealed, incoming)
         until = turn.now + self._patience.total
