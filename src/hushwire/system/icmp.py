@@ -31,6 +31,7 @@ _INDEX6 = struct.Struct("=16xI")  # struct in6_pktinfo ends with it
 
 _LARGEST = 2048
 _ANCILLARY_OCTETS = 128
+_PASSED_OVER_AT_ONCE = 64
 
 
 def open_too_big(family: int, device: str | None = None) -> socket.socket:
@@ -52,9 +53,10 @@ def receive_too_big(sock: socket.socket, but_from: int) -> TooBig | None:
     """The next error; None when nothing waits. What is malformed is passed over.
 
     So is what came in by the device of index `but_from`: the TUN device's own errors are about
-    inner packets, and nobody inside may say anything about the path outside.
+    inner packets, and nobody inside may say anything about the path outside. After many such it
+    is None though more may wait: whoever floods us with them does not keep us here.
     """
-    while True:
+    for _ in range(_PASSED_OVER_AT_ONCE):
         try:
             message, ancillary, _, _ = sock.recvmsg(_LARGEST, _ANCILLARY_OCTETS)
         except BlockingIOError:
@@ -71,6 +73,7 @@ def receive_too_big(sock: socket.socket, but_from: int) -> TooBig | None:
             continue
         if error is not None:
             return error
+    return None
 
 
 def _device(ancillary: list[tuple[int, int, bytes]]) -> int:

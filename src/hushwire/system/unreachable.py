@@ -21,6 +21,7 @@ _ICMPV6_FILTER = 1
 _TYPES4 = (3, 11)
 _TYPES6 = (1, 3)
 _LARGEST = 2048
+_PASSED_OVER_AT_ONCE = 64
 
 
 def open_unreachable(family: int, device: str | None = None) -> socket.socket:
@@ -40,9 +41,10 @@ def open_unreachable(family: int, device: str | None = None) -> socket.socket:
 def receive_unreachable(sock: socket.socket) -> tuple[Unreachable, str] | None:
     """The next error about a UDP datagram, and who says so; None when nothing waits.
 
-    What is malformed, or about something else, is passed over.
+    What is malformed, or about something else, is passed over. After many such it is None too,
+    though more may wait: whoever floods us with them does not keep us here.
     """
-    while True:
+    for _ in range(_PASSED_OVER_AT_ONCE):
         try:
             message, sender = sock.recvfrom(_LARGEST)
         except OSError:
@@ -57,3 +59,4 @@ def receive_unreachable(sock: socket.socket) -> tuple[Unreachable, str] | None:
             continue
         if error is not None:
             return error, str(ip_address(str(sender[0]).partition("%")[0]))
+    return None
