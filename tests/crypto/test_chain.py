@@ -343,10 +343,10 @@ def test_a_kind_of_name_whose_constraints_are_not_known_is_refused() -> None:
 # Revocation.
 
 
-def test_a_revoked_certificate_is_refused_also_by_an_old_list() -> None:
+def test_a_revoked_certificate_is_refused_also_by_a_list_of_another_time() -> None:
     bob, other = issue(by=CA), issue(by=CA)
     serial = bob.certificate.serial
-    for since, until in ((-DAY, DAY), (-9 * DAY, -2 * DAY)):
+    for since, until in ((-DAY, DAY), (-9 * DAY, -2 * DAY), (DAY, 2 * DAY)):
         lists = (crl(CA, serial, 77, since=since, until=until),)
         assert flaw(bob, crls=lists).flaw is Flaw.REVOKED
         assert chain(other, crls=lists)
