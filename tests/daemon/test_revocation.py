@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -16,7 +16,7 @@ import pytest
 from cryptography.x509 import DeltaCRLIndicator
 
 from hushwire.daemon import revocation
-from hushwire.daemon.fetching import fetch
+from hushwire.daemon.fetching import fetch, fetched
 from hushwire.daemon.journal import Journal
 from hushwire.daemon.revocation import Revocations
 from tests.config.files import load_text
@@ -74,6 +74,20 @@ def server(answers: dict[str, bytes]) -> Iterator[str]:
         listening.server_close()
 
 
+@contextmanager
+def one_visitor(serve: Callable[[socket.socket], None]) -> Iterator[int]:
+    """A server that speaks no HTTP but what `serve` says; its port."""
+
+    def work() -> None:
+        peer, _ = listening.accept()
+        with peer:
+            serve(peer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        Thread(target=work, daemon=True).start()
+        yield listening.getsockname()[1]
+
+
 def test_what_is_there_is_fetched() -> None:
     with server({"/ca.crl": b"a list", "/?of=1": b"another one"}) as url:
         assert fetch(f"{url}/ca.crl") == b"a list"
@@ -108,24 +122,30 @@ def test_what_a_server_can_do_wrong_is_an_error() -> None:
     ids=["status", "headers", "list", "TLS"],
 )
 def test_a_server_that_trickles_is_left(scheme: str, head: bytes) -> None:
-    listening = socket.create_server(("127.0.0.1", 0))
     left = Event()
 
-    def trickle() -> None:
-        peer, _ = listening.accept()
-        with peer, suppress(OSError):
+    def trickle(peer: socket.socket) -> None:
+        with suppress(OSError):
             peer.sendall(head)
             while True:
                 peer.sendall(b"x")
                 sleep(0.001)
         left.set()
 
-    with listening:
-        Thread(target=trickle, daemon=True).start()
-        url = f"{scheme}://127.0.0.1:{listening.getsockname()[1]}/"
+    with one_visitor(trickle) as port:
         with pytest.raises(TimeoutError, match=r"after 0\.2 seconds"):
-            fetch(url, seconds=0.2)
+            fetch(f"{scheme}://127.0.0.1:{port}/", seconds=0.2)
         assert left.wait(30)
+
+
+def test_what_a_server_says_reaches_no_terminal_as_it_is() -> None:
+    def say(peer: socket.socket) -> None:
+        peer.recv(4096)
+        peer.sendall(b"\x1b[2Jnothing wrong\r\n\r\n")
+
+    with one_visitor(say) as port:
+        why = fetched(f"http://127.0.0.1:{port}/")
+    assert why == "?[2Jnothing wrong."
 
 
 def test_newer_lists_count_as_soon_as_they_are_there(

@@ -9,9 +9,11 @@ from http.client import HTTPConnection, HTTPException
 from threading import Event, Timer
 from urllib.parse import SplitResult, urlsplit
 
+from hushwire.crypto.dn import printable
+
 MOST_OCTETS = 4 << 20
 """What a stranger's server may make us keep."""
-FETCH_SECONDS = 20.0
+FETCH_SECONDS = 10.0
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -20,7 +22,7 @@ def fetched(url: str) -> bytes | str:
     try:
         return fetch(url)
     except (OSError, ValueError, HTTPException) as error:
-        return f"{error}."
+        return f"{printable(str(error).strip())}."  # the server's own words may be in it
 
 
 def fetch(url: str, *, seconds: float = FETCH_SECONDS, most: int = MOST_OCTETS) -> bytes:
