@@ -46,14 +46,17 @@ fuzz: install  ## hostile octets into every parser, and inside SK with the true 
 	$(BIN)/python tests/fuzz/run.py --seconds $(SECONDS)
 	tools/fuzz-native $(SECONDS)
 
-.PHONY: differential soak sanitize
+.PHONY: differential soak soak-ike sanitize
 
 differential: install  ## PACKETS random packets: the native engine does what the Python one does
 	$(AS_ROOT) $(BIN)/python -m tests.differential.run --packets $(PACKETS)
 
-soak: SECONDS = 600
+soak soak-ike: SECONDS = 600
 soak: install  ## SECONDS of traffic as fast as it goes, new keys every 2: nothing lost, memory flat
 	$(AS_ROOT) $(BIN)/python -m tests.soak.run --seconds $(SECONDS)
+
+soak-ike: install  ## the same of two `hushwire run`, which renew their keys by IKEv2 every 5
+	$(AS_ROOT) $(BIN)/python -m tests.soak.ike --seconds $(SECONDS)
 
 sanitize: install  ## the tests of rust/core under AddressSanitizer
 	tools/sanitize
