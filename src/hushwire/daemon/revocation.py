@@ -12,14 +12,16 @@ import asyncio
 from collections.abc import Iterable
 from pathlib import Path
 from threading import Thread
+from typing import TYPE_CHECKING
 
-from hushwire.config.certificates import read_crls
 from hushwire.config.errors import BadValueError
 from hushwire.config.model import CertificateConfig, PeerConfig
-from hushwire.crypto.crl import Crl
 from hushwire.crypto.errors import CertificateFormatError
-from hushwire.crypto.x509 import Certificate
 from hushwire.daemon.journal import Journal
+
+if TYPE_CHECKING:
+    from hushwire.crypto.crl import Crl
+    from hushwire.crypto.x509 import Certificate
 
 _LOOK_SECONDS = 30.0
 _FETCH_EVERY_SECONDS = 3600.0
@@ -70,6 +72,8 @@ class Revocations:
                 self._begin(url)
 
     def _reread(self, path: Path) -> None:
+        from hushwire.config.certificates import read_crls
+
         try:
             self._from_file[path] = read_crls(path)
         except BadValueError as error:
@@ -98,6 +102,8 @@ class Revocations:
         Thread(target=work, name="crl", daemon=True).start()
 
     def _fetched(self, url: str, found: bytes | str) -> None:
+        from hushwire.crypto.crl import Crl
+
         try:
             newer = found if isinstance(found, str) else self._newer(url, Crl.from_file(found))
         except CertificateFormatError as error:
