@@ -12,9 +12,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from hushwire.crypto.chain import MOST_CERTIFICATES, Trust, UntrustedError, verify
+from hushwire.crypto.chain import MOST_CERTIFICATES, Trust, verify
 from hushwire.crypto.crl import Crl, Crls, Revocation
-from hushwire.crypto.flaws import Flaw
+from hushwire.crypto.flaws import Flaw, UntrustedError
 from hushwire.crypto.x509 import Certificate
 from tests.crypto.pki import (
     DAY,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from hushwire.config import keys
+from hushwire.config.certificate_keys import KEYS
 from hushwire.config.errors import BadValueError
 from hushwire.config.files import read
 from hushwire.config.model import CertificateConfig, IpAddress
@@ -26,15 +27,6 @@ from hushwire.crypto.x509 import Certificate
 from hushwire.sa.identity import Identity
 from hushwire.wire.registry import IdType
 
-KEYS = {
-    "cert_file": '"alice.pem"',
-    "ca_file": '"ca.pem"',
-    "crl_file": '"ca.crl"',
-    "crl_url": '"http://ca.example.org/ca.crl"',
-    "crl": '"require"',
-    "key_purpose": '"any"',
-    "rsa": '"pkcs1"',
-}
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 _MOST_OCTETS = 1 << 20
 _URL = re.compile(r"https?://[!-~]+")

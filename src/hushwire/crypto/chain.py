@@ -13,8 +13,7 @@ from itertools import pairwise
 
 from hushwire.crypto.constraints import violation
 from hushwire.crypto.crl import Crls, Revocation
-from hushwire.crypto.errors import CryptoError
-from hushwire.crypto.flaws import Flaw
+from hushwire.crypto.flaws import Flaw, UntrustedError
 from hushwire.crypto.x509 import Certificate
 
 MOST_CERTIFICATES = 6
@@ -36,16 +35,6 @@ class Trust:
     crls: Crls = field(default_factory=Crls)
     revocation: Revocation = Revocation.IF_PRESENT
     any_purpose: bool = False
-
-
-class UntrustedError(CryptoError):
-    """The peer: its certificate does not prove anything. `certificate` is the one that fails."""
-
-    def __init__(self, flaw: Flaw, certificate: Certificate | None, detail: str = "") -> None:
-        super().__init__(f"{flaw.value}: {detail}" if detail else flaw.value)
-        self.flaw = flaw
-        self.certificate = certificate
-        self.detail = detail
 
 
 def verify(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from hushwire.config.model import Config
-from hushwire.crypto.x509 import Certificate
 from hushwire.explain.certificates import day
+
+if TYPE_CHECKING:
+    from hushwire.crypto.x509 import Certificate
 
 _SOON_SECONDS = 14 * 86400.0
 

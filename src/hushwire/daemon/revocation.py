@@ -10,12 +10,14 @@ import asyncio
 from collections.abc import Iterable
 from pathlib import Path
 from threading import Thread
+from typing import TYPE_CHECKING
 
-from hushwire.config.certificates import read_crls
 from hushwire.config.errors import BadValueError
 from hushwire.config.model import CertificateConfig, PeerConfig
-from hushwire.crypto.crl import Crl
 from hushwire.daemon.journal import Journal
+
+if TYPE_CHECKING:
+    from hushwire.crypto.crl import Crl
 
 _LOOK_SECONDS = 30.0
 _FETCH_EVERY_SECONDS = 3600.0
@@ -57,6 +59,8 @@ class Revocations:
                 self._begin(url)
 
     def _reread(self, path: Path) -> None:
+        from hushwire.config.certificates import read_crls
+
         try:
             self._from_file[path] = read_crls(path)
         except BadValueError as error:
