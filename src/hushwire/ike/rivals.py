@@ -84,6 +84,7 @@ class Rivals:
             else:
                 # §2.8.3: a reauthentication. The peer closes the old one when it is on the new one.
                 self._doubt(other, turn)
+                other.doubtful = True  # or has it begun anew, without saying so?
 
     def has_another(self, session: Session) -> bool:
         """Is there, or may there be already at the peer, another IKE SA with the same peer?"""
