@@ -30,7 +30,7 @@ interop-table: install  ## docs/interop.md, by the tests with real peers
 	@tools/strongswan
 	$(BIN)/pytest -n 2 --interop-table=write tests/interop
 
-sim: install  ## SEEDS lives of two hosts, with loss, rekeys, deletes: in the end both agree
+sim: install  ## SEEDS lives of two hosts, with loss, rekeys, deletes, moves: in the end both agree
 	$(BIN)/python -m tests.sim.pairs --seeds $(SEEDS)
 
 ordeal: install  ## ROUNDS times killed, restarted, flapped, routed astray; eve may read nothing

@@ -276,7 +276,7 @@ class Endpoint:
 
     def _done(self, turn: Turn) -> list[Effect]:
         self._sessions.forget_closed(turn.now)
-        at = self._rivals.deadline()
+        at = math.inf
         for session in self._sessions:
             life.work(session, turn)
             at = min(at, life.deadline(session))

@@ -69,6 +69,8 @@ def deadline(session: Session) -> float:
         times.append(session.heard_at + state.liveness)
     if isinstance(state, Established):
         times.append(state.children.deadline)
+        if session.predecessor is None:
+            times.append(session.useless_at)
         if session.awaited is not None:
             times.append(session.awaited.until)
             if not window.busy:

@@ -68,6 +68,8 @@ class Session:
         self.source: IpAddress | None = None  # what the kernel would send from, when last asked
         self.awaited: Awaited | None = None  # what the peer has begun, and not finished yet
 
+        self.useless_at = math.inf  # the peer is to close it before this, or else we do
+        self.rests_on: Session | None = None  # but not before the peer knows this other one
         self.up_since = math.inf  # since when the peer is authenticated
         self.heir = False  # it came about by rekeying
         # Both sides rekey it at once: what the peer has made, until it is known which goes on.
