@@ -15,6 +15,7 @@ from hushwire.ike.jobs import Job
 from hushwire.ike.link import Link
 from hushwire.ike.mobility import IpAddress, Mobility, Surroundings
 from hushwire.ike.states import Closed, InitSent, Role, Secrets, State, peer_name
+from hushwire.ike.unanswered import Unanswered
 
 
 class Siblings(Protocol):
@@ -52,6 +53,7 @@ class Session:
         self.redundant = False  # another IKE SA with this peer stands: the end of this one is none
         self.doubtful = False  # somebody says that the peer has forgotten it
         self.doubted_at = -math.inf
+        self.unanswered = Unanswered()
         self.unconfirmed = 0  # answers to come until the peer has followed to a new connection
 
         self.doing: Job | None = None  # our exchange under way, once the IKE SA is established
