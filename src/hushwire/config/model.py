@@ -13,15 +13,18 @@ from ipaddress import (
     IPv6Network,
 )
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from hushwire.crypto.chain import Trust
 from hushwire.crypto.sign import PrivateKey, PublicKey
-from hushwire.crypto.x509 import Certificate
 from hushwire.sa.association import Encap, Mode
 from hushwire.sa.identity import Identity
 from hushwire.sa.lifetimes import Lifetimes
 from hushwire.sa.ppk import Ppk
 from hushwire.wire.ike.payloads.sa import Transform
+
+if TYPE_CHECKING:  # slow to load, and few tunnels have certificates
+    from hushwire.crypto.chain import Trust
+    from hushwire.crypto.x509 import Certificate
 
 IpAddress = IPv4Address | IPv6Address
 IpInterface = IPv4Interface | IPv6Interface

@@ -273,7 +273,7 @@ def answer(session: Session, request: Request, turn: Turn) -> tuple[Payload, ...
     told = mobike.read(request.payloads, path)
     echo = mobike.cookie2(told.cookie)
     if not isinstance(state, Established):
-        return echo  # the peer asked before it knew
+        return echo  # it is about to end, and is where it says all the same
     if (told.update or told.addresses is not None) and told.changed_on_the_way:
         return (Notify(NotifyType.UNEXPECTED_NAT_DETECTED), *echo)
     if told.update and not link.opener:

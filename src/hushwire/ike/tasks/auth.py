@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hushwire.crypto.chain import UntrustedError
 from hushwire.crypto.choice import choose
 from hushwire.crypto.errors import KeyFormatError
+from hushwire.crypto.flaws import UntrustedError
 from hushwire.crypto.sign import PublicKey
 from hushwire.explain.certificates import CertificateFacts, CertificateRefused, day
 from hushwire.explain.outcome import (
