@@ -38,6 +38,7 @@ from hushwire.daemon.startup import Startup
 from hushwire.daemon.streams import Streams
 from hushwire.daemon.telling import Telling
 from hushwire.daemon.together import Together
+from hushwire.daemon.unanswered import Unanswered
 from hushwire.engines.base import (
     Acquire,
     Engine,
@@ -243,6 +244,7 @@ class Service:
         opened.callback(self._carrying.close)
         self._renewal = Renewal(config.peers, engine, endpoint, self._carry_out)
         opened.callback(self._renewal.close)
+        opened.callback(Unanswered(engine, endpoint, self._carry_out).close)
         self._roaming = Roaming(run, endpoint, self._attempts, self._carry_out, device)
         self._roaming.begin(opened)
         opened.callback(Revocations(config.peers, self._journal).close)

@@ -9,7 +9,7 @@ endpoint has no clock, no randomness and no socket of its own.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from hushwire.crypto.exchange import Rng
 from hushwire.explain.recorder import Recorder
@@ -199,6 +199,14 @@ class Endpoint:
         if session is not None:
             session.heard(at)
 
+    def carried(self, packets: Mapping[int, tuple[int, int]], now: float) -> list[Effect]:
+        """So many packets each CHILD_SA has carried out and in, by inbound SPI; told often.
+
+        Where packets go and none come, the peer is asked whether it lives.
+        """
+        asking = [life.unanswered(session, packets, now) for session in self._sessions]
+        return self._done(self._turn(now)) if any(asking) else []
+
     def unknown_spi(self, spi: int, path: Path, now: float) -> list[Effect]:
         """The engine has got ESP by an SPI that no SA has."""
         turn = self._turn(now)
@@ -268,7 +276,7 @@ class Endpoint:
 
     def _done(self, turn: Turn) -> list[Effect]:
         self._sessions.forget_closed(turn.now)
-        at = self._rivals.deadline()
+        at = math.inf
         for session in self._sessions:
             life.work(session, turn)
             at = min(at, life.deadline(session))
