@@ -202,6 +202,7 @@ def _successor(old: Session, verified: VerifiedPeer, agreed: Agreed[NewIke], tur
     new.reauth_at, new.wants_child = old.reauth_at, old.wants_child
     new.mobility, new.source = roaming.inherited(old), old.source
     new.unwanted, new.heir, new.up_since = old.unwanted, True, old.up_since
+    new.useless_at, new.rests_on = old.useless_at, old.rests_on
     new.state = Established(secrets, verified, Children(), turn.now)
     return new
 

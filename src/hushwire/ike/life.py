@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from hushwire.explain.outcome import ClosedByUs, Reconnected
 from hushwire.ike import closing, connections, inheritance, renewal, roaming
@@ -68,6 +69,8 @@ def deadline(session: Session) -> float:
         times.append(session.heard_at + state.liveness)
     if isinstance(state, Established):
         times.append(state.children.deadline)
+        if session.predecessor is None:
+            times.append(session.useless_at)
         if session.awaited is not None:
             times.append(session.awaited.until)
             if not window.busy:
@@ -116,11 +119,11 @@ def work(session: Session, turn: Turn) -> None:
     if not isinstance(state, Established) or session.predecessor is not None:
         return
     children, may_make = state.children, turn.now >= session.retry_at
-    if session.awaited is not None:  # what the peer has begun goes first
+    if roaming.wants(session):
+        roaming.inform(session, state, turn)
+    elif session.awaited is not None:  # what the peer has begun goes first
         if turn.now >= session.heard_at + state.verified.peer.liveness:
             _ask_whether_it_lives(session, state, turn)
-    elif roaming.wants(session):
-        roaming.inform(session, state, turn)
     elif children.deleting(turn.now) or session.unwanted:
         _delete_children(session, state, turn)
     elif may_make and session.rekey_at <= turn.now:
@@ -168,6 +171,22 @@ def near_end(session: Session, spi: int, turn: Turn) -> None:
         child.rekey_at = min(child.rekey_at, turn.now)
 
 
+def unanswered(session: Session, packets: Mapping[int, tuple[int, int]], now: float) -> bool:
+    """Whether packets go to the peer and none come, so that it has to be asked.
+
+    So many its CHILD_SAs have carried out and in, by inbound SPI.
+    """
+    state = session.state
+    if not isinstance(state, Established):
+        return False
+    counts = [packets.get(child.sa.inbound_spi, (0, 0)) for child in state.children]
+    out, came = sum(one for one, _ in counts), sum(one for _, one in counts)
+    if session.unanswered.carried(out, came, now, state.verified.peer.liveness):
+        session.doubtful = True
+        return True
+    return False
+
+
 def _passed(limit: int | None, count: int) -> bool:
     return limit is not None and count >= limit
 
@@ -193,7 +212,7 @@ def _retransmit(session: Session, turn: Turn) -> None:
     roaming.search(session, tries)
     if session.doubtful and tries >= DOUBT_TRIES:
         session.doubtful = False
-        turn.reauthenticate(session.peer_name)
+        _do_without(session, turn)
     if session.link.retransmit(turn):
         if tries == TCP_AFTER_TRIES and connections.may_try_tcp(session.link, session.state):
             turn.try_tcp(session.peer_name)
@@ -212,6 +231,19 @@ def _retransmit(session: Session, turn: Turn) -> None:
     else:
         exchange = job.exchange if job else ExchangeType.INFORMATIONAL
         closing.fail(session, silence(session.link, state, exchange, tries, seconds), turn)
+
+
+def _do_without(session: Session, turn: Turn) -> None:
+    """The peer seems to have forgotten this IKE SA: another one, if it has not begun that itself.
+
+    If it has, packets take its way from now on; and who is wrong about it still receives on both.
+    """
+    state, other = session.state, session.sessions.another(session)
+    if isinstance(state, Established) and other is not None and other.up_since > session.up_since:
+        for child in state.children.live:
+            turn.retire_sa(child.sa.inbound_spi)
+    else:
+        turn.reauthenticate(session.peer_name)
 
 
 def _due(at: float | None, now: float) -> bool:
