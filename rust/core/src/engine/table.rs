@@ -37,7 +37,7 @@ pub struct Unknown(
 /// at those whose networks lie within those of the one that comes or goes, or around them.
 #[derive(Default)]
 pub struct Table {
-    // Boxed, so that the keys in it stay where they are until they are cleared.
+    // Boxed, so that a table that grows moves none of them and has little room that is not used.
     tunnels: Slab<Box<Tunnel>>,
     by_spi: HashMap<u32, usize>,
     outbound_keys: HashSet<[u8; 32]>,
