@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from hushwire.ike.fragments import Bound, Fit, Opened, Reassembly, plain
 from hushwire.ike.inputs import IkeDrop, Incoming, Patience, Turn
 from hushwire.ike.states import Role, Secrets
 from hushwire.ike.window import Window
+from hushwire.records import dataclass
 from hushwire.sa.association import Carrier, Path
 from hushwire.wire.ike.header import Header
 from hushwire.wire.ike.message import Payload
