@@ -264,11 +264,10 @@ class Service:
 
     async def _close_tunnels(self) -> None:
         """Tell every peer; as long as `Limits.close_seconds`, or until a second signal."""
-        self._ending.rearm()
         self._carry_out(self._endpoint.close(self._loop.time()))
-        while not self._endpoint.idle and not self._ending.begun:
+        while not self._endpoint.idle and not self._ending.at_once:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._ending.wait(), 0.02)
+                await asyncio.wait_for(self._ending.wait_at_once(), 0.02)
 
     def _starting(self) -> Iterable[str]:
         return (peer.name for peer in self._config.peers if peer.start is Start.UP)

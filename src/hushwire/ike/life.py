@@ -119,11 +119,11 @@ def work(session: Session, turn: Turn) -> None:
     if not isinstance(state, Established) or session.predecessor is not None:
         return
     children, may_make = state.children, turn.now >= session.retry_at
-    if session.awaited is not None:  # what the peer has begun goes first
+    if roaming.wants(session):
+        roaming.inform(session, state, turn)
+    elif session.awaited is not None:  # what the peer has begun goes first
         if turn.now >= session.heard_at + state.verified.peer.liveness:
             _ask_whether_it_lives(session, state, turn)
-    elif roaming.wants(session):
-        roaming.inform(session, state, turn)
     elif children.deleting(turn.now) or session.unwanted:
         _delete_children(session, state, turn)
     elif may_make and session.rekey_at <= turn.now:
