@@ -2,8 +2,9 @@
 
     datagram(bytes, path, now) ─► header and cookie checks, before any state ─► session ─► effects
 
-Every call returns the effects that it wants, in order, the last one always a `SetTimer`. The
-endpoint has no clock, no randomness and no socket of its own.
+Every call returns the effects that it wants, in order. The last one is a `SetTimer`, but where a
+datagram has changed nothing: the timer stays then, and nobody without keys can have every IKE SA
+looked at. The endpoint has no clock, no randomness and no socket of its own.
 """
 
 from __future__ import annotations
@@ -127,14 +128,14 @@ class Endpoint:
         if self._strangers.turned_away(data, path, turn):
             self._hints.unknown_ike_sa(data, path, turn)
             return turn.effects
+        changed = False
         try:
             _check_size(data)
             message = Message.parse(data)
             self.trace.received(data, path.remote.ip, (path.remote.port, path.local.port))
-            if is_hint(message):
-                self._hints.take(message, path, turn)
-                return self._done(turn)
-            check_outer(message)
+            hint = is_hint(message)
+            if not hint:
+                check_outer(message)
         except UnsupportedVersionError:
             refuse_version(data, path, turn)
         except UnsupportedCriticalPayloadError as error:
@@ -143,8 +144,12 @@ class Endpoint:
             turn.drop(IkeDrop.MALFORMED)
             turn.distrust(path)
         else:
-            self._dispatch(Incoming(message, data, path), turn)
-        return self._done(turn)
+            changed = (
+                self._hints.take(message, path, turn)
+                if hint
+                else self._dispatch(Incoming(message, data, path), turn)
+            )
+        return self._done(turn) if changed else turn.effects
 
     def reconnected(self, before: Path, path: Path, now: float) -> list[Effect]:
         """In place of our lost TCP connection `before` there is a new one."""
@@ -248,25 +253,25 @@ class Endpoint:
 
     # From a message to its session.
 
-    def _dispatch(self, incoming: Incoming, turn: Turn) -> None:
+    def _dispatch(self, incoming: Incoming, turn: Turn) -> bool:
+        """Can it have changed anything?"""
         header = incoming.header
         if header.exchange == ExchangeType.IKE_SA_INIT and not header.response:
-            self._strangers.knock(incoming, turn)
-            return
+            return self._strangers.knock(incoming, turn)
         own_spi = header.responder_spi if header.initiator else header.initiator_spi
         session = self._sessions.get(own_spi)
         if session is None or header.initiator == (session.role is Role.INITIATOR):
             turn.drop(IkeDrop.UNKNOWN_SPI)
-            return
+            return False
         before = session.state
         if header.exchange == ExchangeType.IKE_SA_INIT:
             opening.init_response(session, incoming, turn)
             self._rivals.first_answered_wins(session, turn)
-        else:
-            session.redundant = self._rivals.has_another(session)
-            exchanges.protected(session, incoming, tuple(self._peers.values()), turn)
+        elif not exchanges.protected(session, incoming, tuple(self._peers.values()), turn):
+            return False
         if isinstance(session.state, Established) and not isinstance(before, Established):
             self._rivals.established(session, turn)
+        return True
 
     # Plumbing.
 

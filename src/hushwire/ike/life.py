@@ -119,11 +119,11 @@ def work(session: Session, turn: Turn) -> None:
     if not isinstance(state, Established) or session.predecessor is not None:
         return
     children, may_make = state.children, turn.now >= session.retry_at
-    if session.awaited is not None:  # what the peer has begun goes first
+    if roaming.wants(session):
+        roaming.inform(session, state, turn)
+    elif session.awaited is not None:  # what the peer has begun goes first
         if turn.now >= session.heard_at + state.verified.peer.liveness:
             _ask_whether_it_lives(session, state, turn)
-    elif roaming.wants(session):
-        roaming.inform(session, state, turn)
     elif children.deleting(turn.now) or session.unwanted:
         _delete_children(session, state, turn)
     elif may_make and session.rekey_at <= turn.now:
@@ -212,7 +212,7 @@ def _retransmit(session: Session, turn: Turn) -> None:
     roaming.search(session, tries)
     if session.doubtful and tries >= DOUBT_TRIES:
         session.doubtful = False
-        _do_without(session, turn)
+        turn.reauthenticate(session.peer_name)
     if session.link.retransmit(turn):
         if tries == TCP_AFTER_TRIES and connections.may_try_tcp(session.link, session.state):
             turn.try_tcp(session.peer_name)
@@ -231,19 +231,6 @@ def _retransmit(session: Session, turn: Turn) -> None:
     else:
         exchange = job.exchange if job else ExchangeType.INFORMATIONAL
         closing.fail(session, silence(session.link, state, exchange, tries, seconds), turn)
-
-
-def _do_without(session: Session, turn: Turn) -> None:
-    """The peer seems to have forgotten this IKE SA: another one, if it has not begun that itself.
-
-    If it has, packets take its way from now on; and who is wrong about it still receives on both.
-    """
-    state, other = session.state, session.sessions.another(session)
-    if isinstance(state, Established) and other is not None and other.up_since > session.up_since:
-        for child in state.children.live:
-            turn.retire_sa(child.sa.inbound_spi)
-    else:
-        turn.reauthenticate(session.peer_name)
 
 
 def _due(at: float | None, now: float) -> bool:
