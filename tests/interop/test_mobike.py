@@ -38,7 +38,7 @@ def test_who_has_begun_moves_and_the_same_ike_sa_goes_on(topology: Topology, beg
     home = str(mover.underlay)
     for leaves, comes in ((home, ELSEWHERE), (ELSEWHERE, home)):
         move(topology, mover.name, leaves, comes)
-        wait_until(lambda comes=comes: comes in bob.swanctl("--list-sas"), "strongSwan")
+        knows(bob, comes)
         if not ours:
             arrives_from(alice, comes)
         now = agreed(alice, bob)
@@ -51,6 +51,11 @@ def test_who_has_begun_moves_and_the_same_ike_sa_goes_on(topology: Topology, beg
         # Its ESP in user space cannot change an SA's addresses: strongSwan rekeys the CHILD_SA.
         assert now[0] == before[0]
     interrupt(program)
+
+
+def knows(bob: Strongswan, address: str) -> None:
+    """Wait until charon's IKE SA goes from or to there."""
+    wait_until(lambda: address in bob.swanctl("--list-sas"), f"charon to use {address}")
 
 
 def move(topology: Topology, host: str, leaves: str, comes: str) -> None:
