@@ -46,7 +46,7 @@ fuzz: install  ## hostile octets into every parser, and inside SK with the true 
 	$(BIN)/python tests/fuzz/run.py --seconds $(SECONDS)
 	tools/fuzz-native $(SECONDS)
 
-.PHONY: differential soak soak-ike sanitize
+.PHONY: differential soak soak-ike restarts sanitize
 
 differential: install  ## PACKETS random packets: the native engine does what the Python one does
 	$(AS_ROOT) $(BIN)/python -m tests.differential.run --packets $(PACKETS)
@@ -57,6 +57,10 @@ soak: install  ## SECONDS of traffic as fast as it goes, new keys every 2: nothi
 
 soak-ike: install  ## the same of two `hushwire run`, which renew their keys by IKEv2 every 5
 	$(AS_ROOT) $(BIN)/python -m tests.soak.ike --seconds $(SECONDS)
+
+restarts: install  ## either side killed and started again, 20 times each: when traffic is back
+	@tools/strongswan
+	$(BIN)/python -m bench.measure.restarting
 
 sanitize: install  ## the tests of rust/core under AddressSanitizer
 	tools/sanitize

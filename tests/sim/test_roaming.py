@@ -14,7 +14,16 @@ from hushwire.sa.association import Address, Encapsulation, Path
 from hushwire.wire.errors import WireError
 from hushwire.wire.ike.payloads.notify import Notify
 from hushwire.wire.registry import ExchangeType, NotifyType
-from tests.sim.network import ADDRESSES, Host, Network, assert_one_tunnel, pair, peer
+from tests.sim.network import (
+    ADDRESSES,
+    Host,
+    Network,
+    assert_one_tunnel,
+    esp,
+    ike,
+    pair,
+    peer,
+)
 from tests.sim.stages import Insider, Scene, Stage, session_of
 
 HOME, BOB = ADDRESSES["alice"], ADDRESSES["bob"]
@@ -146,6 +155,19 @@ def test_an_answer_without_the_cookie_ends_the_ike_sa(answer: str) -> None:
     (failure,) = bob.saw(PeerMisbehaved)
     assert "check of its address" in str(failure)
     assert not bob.sas
+
+
+@pytest.mark.parametrize("stage", [Stage.CLOSING, Stage.REKEYING])
+def test_a_check_that_comes_when_the_ike_sa_is_ending_is_answered_too(stage: Stage) -> None:
+    """§3.7: else who has not heard of the end yet would think that nobody is there."""
+    scene = Scene(stage)
+    host, initiator, message_id = (
+        (scene.alice, False, 0) if stage is Stage.CLOSING else (scene.bob, True, 3)
+    )
+    header = scene.inside.header(ExchangeType.INFORMATIONAL, message_id, initiator=initiator)
+    cookie = Notify(NotifyType.COOKIE2, bytes(range(16)))
+    (answer,) = scene.tell(host, scene.inside.seal(header, (cookie,)))
+    assert scene.inside.open(answer) == (cookie,)
 
 
 def test_behind_a_nat_esp_goes_in_udp_and_without_one_bare_again() -> None:
@@ -291,6 +313,29 @@ def test_an_address_inside_the_tunnel_is_not_acceptable() -> None:
     (moved,) = [event for event in alice.saw(Moved) if event.refused]  # type: ignore[attr-defined]
     assert moved.refused == "UNACCEPTABLE_ADDRESSES"  # type: ignore[attr-defined]
     assert next(iter(bob.sas.values())).path.remote.ip == HOME
+
+
+@pytest.mark.parametrize("ike_sa", [False, True])
+def test_where_we_are_is_told_in_the_middle_of_the_peers_key_exchanges(ike_sa: bool) -> None:
+    """What the peer asks next goes to where we were."""
+    network = Network()
+    hybrid = "x25519-ke1_mlkem768"
+    alice, bob = at_home(
+        network,
+        ike_proposals=ike(f"aes256gcm16-prfsha384-{hybrid}"),
+        esp_proposals=esp(f"aes256gcm16-{hybrid}-esn"),
+    )
+    before = assert_one_tunnel(alice, bob)
+    network.rekey(bob, ike=ike_sa)
+    network.run(0.025)
+    assert session_of(alice).awaited is not None
+    network.settle(alice, AWAY)
+    network.run(1)
+    assert {sa.path.remote.ip for sa in bob.sas.values()} == {AWAY}
+    network.run(60)
+    after = assert_one_tunnel(alice, bob)
+    assert (after[0].inbound_key != before[0].inbound_key) is not ike_sa
+    assert alice.failures == bob.failures == []
 
 
 def test_what_was_not_answered_is_said_again_by_the_next_ike_sa() -> None:

@@ -138,9 +138,16 @@ def own_id(table: Table, own: Certificate, given: Identity | None) -> Identity:
 def read_crls(path: Path) -> tuple[Crl, ...]:
     """The revocation lists in a file. Raises `BadValueError`."""
     try:
-        return Crl.from_file(_octets(path, LARGEST_CRL))
+        lists = Crl.from_file(_octets(path, LARGEST_CRL))
     except CertificateFormatError as error:
         raise BadValueError(f"{path}: {error}") from error
+    for crl in lists:
+        if crl.flaw:
+            # Silently it would revoke nothing.
+            raise BadValueError(
+                f"{path}: the revocation list of {crl.issuer} says nothing to us: {crl.flaw}"
+            )
+    return lists
 
 
 def _read(path: Path, whose: str) -> tuple[Certificate, ...]:

@@ -140,9 +140,9 @@ class _Search:
 
     def _check_revocation(self, certificate: Certificate, issuer: Certificate) -> None:
         lists = [crl for crl in self._trust.crls.lists if crl.covers(certificate, issuer)]
-        # Of several sources the worst counts (RFC 4945 §5.2.1), and a list that is too old does not
-        # make a revoked certificate good again.
-        if any(certificate.serial in crl.serials and crl.since <= self._now for crl in lists):
+        # Of several sources the worst counts (RFC 4945 §5.2.1), and a list that is too old, or too
+        # new for our clock, does not make a revoked certificate good again.
+        if any(certificate.serial in crl.serials for crl in lists):
             raise UntrustedError(Flaw.REVOKED, certificate)
         if self._trust.revocation is Revocation.IF_PRESENT:
             return

@@ -93,16 +93,23 @@ class Crl:
             _pyca=read,
         )
 
+    @property
+    def series(self) -> tuple[str, object]:
+        """Whose it is, and about which certificates: the newest list of a series has them all."""
+        return self.issuer, self._scope
+
     def current(self, now: float) -> bool:
         return self.since <= now and (self.until is None or now < self.until)
 
     def covers(self, certificate: Certificate, issuer: Certificate) -> bool:
         """Is this the issuer's own list, and one that this certificate would be on?"""
+        return self._in_scope(certificate) and self.is_by(issuer)
+
+    def is_by(self, issuer: Certificate) -> bool:
+        """Is this the issuer's own list, and one from which something can be concluded?"""
         if self.flaw or self._pyca.issuer != issuer.pyca.subject:
             return False
         if issuer.key_usage is not None and not issuer.key_usage.crl_sign:
-            return False
-        if not self._in_scope(certificate):
             return False
         try:
             return self._pyca.is_signature_valid(issuer.pyca.public_key())  # type: ignore[arg-type]

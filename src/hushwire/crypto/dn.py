@@ -36,8 +36,12 @@ def dn_text(der: bytes) -> str:
 
 
 def name_text(name: x509.Name) -> str:
-    """The same of a name already read. What a terminal would obey instead of print is a ?."""
-    text = ", ".join(part.rfc4514_string() for part in name.rdns)
+    """The same of a name already read, `printable`."""
+    return printable(", ".join(part.rfc4514_string() for part in name.rdns))
+
+
+def printable(text: str) -> str:
+    """Cut where it is long. What a terminal would obey instead of print is a ?."""
     shown = "".join(letter if letter.isprintable() else "?" for letter in text)
     return shown if len(shown) <= _LONGEST_TEXT else f"{shown[:_LONGEST_TEXT]}…"
 

@@ -29,11 +29,11 @@ def _warnings(config: Config, now: float) -> Iterator[str]:
         for certificate in own.trust.anchors:
             yield from _about(certificate, "the authority", now, "nobody of its is believed")
         for crl in own.trust.crls.lists:
-            if not crl.current(now):
-                yield (
-                    f"Warning: the revocation list of {crl.issuer} in {own.crl_file} was good "
-                    f"until {day(crl.until or 0.0)}. Get its newest one."
-                )
+            what = f"Warning: the revocation list of {crl.issuer} in {own.crl_file}"
+            if now < crl.since:
+                yield f"{what} is of {day(crl.since)}: is this host's clock right?"
+            elif crl.until is not None and not crl.current(now):
+                yield f"{what} was good until {day(crl.until)}. Get its newest one."
 
 
 def _about(certificate: Certificate, what: str, now: float, then: str) -> Iterator[str]:

@@ -135,7 +135,8 @@ def end(
         session.rival = None
         rival.predecessor = None
         close(rival, turn, quiet=True)
-    if outcome is not None:
+    stranger = isinstance(state, HalfOpen)
+    if outcome is not None and (not stranger or session.sessions.news.take(turn.now)):
         turn.report(outcome)
 
 

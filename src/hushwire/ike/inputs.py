@@ -150,6 +150,7 @@ class IkeDrop(StrEnum):
     UNKNOWN_SPI = "unknown_spi"
     BAD_ICV = "bad_icv"
     OUTSIDE_WINDOW = "outside_window"
+    REPEATED_TOO_OFTEN = "repeated_too_often"
     UNEXPECTED = "unexpected"
     FRAGMENT_REPEATED = "fragment_repeated"
     TOO_MANY_FRAGMENTS = "too_many_fragments"

@@ -85,16 +85,6 @@ class Rivals:
                 # not before it has our response, and then its Delete may be lost.
                 other.useless_at, other.rests_on = turn.now + _RESPONSE_SECONDS, new
 
-    def has_another(self, session: Session) -> bool:
-        """Is there, or may there be already at the peer, another IKE SA with the same peer?"""
-        name = session.peer_name
-        return any(
-            other is not session
-            and isinstance(other.state, AuthSent | Established)
-            and other.peer_name == name
-            for other in self._sessions
-        )
-
     def timer(self, turn: Turn) -> None:
         """Close what the peer should have closed."""
         for session in self._sessions:

@@ -14,7 +14,9 @@ from hushwire.ike.inputs import Limits, Turn
 from hushwire.ike.jobs import Job
 from hushwire.ike.link import Link
 from hushwire.ike.mobility import IpAddress, Mobility, Surroundings
+from hushwire.ike.rates import Bucket
 from hushwire.ike.states import Closed, InitSent, Role, Secrets, State, peer_name
+from hushwire.ike.unanswered import Unanswered
 
 
 class Siblings(Protocol):
@@ -22,8 +24,11 @@ class Siblings(Protocol):
 
     limits: Limits
     surroundings: Surroundings
+    news: Bucket
 
     def another(self, session: Session) -> Session | None: ...
+
+    def has_another(self, session: Session) -> bool: ...
 
     def successor(self, old: Session, role: Role, own_spi: bytes, now: float) -> Session: ...
 
@@ -49,9 +54,9 @@ class Session:
         self.heard_at = now
         self._state: State = Closed(now)
         self.initial_contact = False
-        self.redundant = False  # another IKE SA with this peer stands: the end of this one is none
         self.doubtful = False  # somebody says that the peer has forgotten it
         self.doubted_at = -math.inf
+        self.unanswered = Unanswered()
         self.unconfirmed = 0  # answers to come until the peer has followed to a new connection
 
         self.doing: Job | None = None  # our exchange under way, once the IKE SA is established

@@ -128,7 +128,7 @@ class Accepted:
 
 
 def answer(
-    peers: Sequence[Peer],
+    peer: Peer,
     secrets: Secrets,
     payloads: tuple[Payload, ...],
     inbound_spi: int,
@@ -136,12 +136,14 @@ def answer(
     *,
     wall: Clock,
 ) -> Accepted:
-    """IDr, [CERT], AUTH, SAr2, TSi, TSr. Raises `NegotiationFailedError` to refuse."""
+    """IDr, [CERT], AUTH, SAr2, TSi, TSr, to whom `find` has found.
+
+    Raises `NegotiationFailedError` to refuse.
+    """
     identification = first(payloads, IdInitiator)
     auth = first(payloads, Authentication)
     if identification is None or auth is None:
         raise WireError("IKE_AUTH request without IDi and AUTH")
-    peer = find(peers, secrets, payloads, path)
     claim = _claim(payloads, identification, auth)
     verified = _verify(peer, secrets, claim, _octets(secrets, Role.INITIATOR, identification), wall)
 
