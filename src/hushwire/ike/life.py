@@ -212,7 +212,7 @@ def _retransmit(session: Session, turn: Turn) -> None:
     roaming.search(session, tries)
     if session.doubtful and tries >= DOUBT_TRIES:
         session.doubtful = False
-        _do_without(session, turn)
+        turn.reauthenticate(session.peer_name)
     if session.link.retransmit(turn):
         if tries == TCP_AFTER_TRIES and connections.may_try_tcp(session.link, session.state):
             turn.try_tcp(session.peer_name)
@@ -231,19 +231,6 @@ def _retransmit(session: Session, turn: Turn) -> None:
     else:
         exchange = job.exchange if job else ExchangeType.INFORMATIONAL
         closing.fail(session, silence(session.link, state, exchange, tries, seconds), turn)
-
-
-def _do_without(session: Session, turn: Turn) -> None:
-    """The peer seems to have forgotten this IKE SA: another one, if it has not begun that itself.
-
-    If it has, packets take its way from now on; and who is wrong about it still receives on both.
-    """
-    state, other = session.state, session.sessions.another(session)
-    if isinstance(state, Established) and other is not None and other.up_since > session.up_since:
-        for child in state.children.live:
-            turn.retire_sa(child.sa.inbound_spi)
-    else:
-        turn.reauthenticate(session.peer_name)
 
 
 def _due(at: float | None, now: float) -> bool:

@@ -84,7 +84,6 @@ class Rivals:
                 # §2.8.3: a reauthentication. The peer closes the old one when it is on the new one;
                 # not before it has our response, and then its Delete may be lost.
                 other.useless_at, other.rests_on = turn.now + _RESPONSE_SECONDS, new
-                other.doubtful = True  # or has it begun anew, without saying so?
 
     def timer(self, turn: Turn) -> None:
         """Close what the peer should have closed."""
