@@ -30,7 +30,7 @@ interop-table: install  ## docs/interop.md, by the tests with real peers
 	@tools/strongswan
 	$(BIN)/pytest -n 2 --interop-table=write tests/interop
 
-sim: install  ## SEEDS lives of two hosts, with loss, rekeys, deletes: in the end both agree
+sim: install  ## SEEDS lives of two hosts, with loss, rekeys, deletes, moves: in the end both agree
 	$(BIN)/python -m tests.sim.pairs --seeds $(SEEDS)
 
 ordeal: install  ## ROUNDS times killed, restarted, flapped, routed astray; eve may read nothing
@@ -46,14 +46,21 @@ fuzz: install  ## hostile octets into every parser, and inside SK with the true 
 	$(BIN)/python tests/fuzz/run.py --seconds $(SECONDS)
 	tools/fuzz-native $(SECONDS)
 
-.PHONY: differential soak sanitize
+.PHONY: differential soak soak-ike restarts sanitize
 
 differential: install  ## PACKETS random packets: the native engine does what the Python one does
 	$(AS_ROOT) $(BIN)/python -m tests.differential.run --packets $(PACKETS)
 
-soak: SECONDS = 600
+soak soak-ike: SECONDS = 600
 soak: install  ## SECONDS of traffic as fast as it goes, new keys every 2: nothing lost, memory flat
 	$(AS_ROOT) $(BIN)/python -m tests.soak.run --seconds $(SECONDS)
+
+soak-ike: install  ## the same of two `hushwire run`, which renew their keys by IKEv2 every 5
+	$(AS_ROOT) $(BIN)/python -m tests.soak.ike --seconds $(SECONDS)
+
+restarts: install  ## either side killed and started again, 20 times each: when traffic is back
+	@tools/strongswan
+	$(BIN)/python -m bench.measure.restarting
 
 sanitize: install  ## the tests of rust/core under AddressSanitizer
 	tools/sanitize

@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from hushwire.crypto.crl import Revocation
 from hushwire.crypto.sign import PrivateKey
@@ -191,6 +192,13 @@ NAME = '"gateway.example.org"'
 )  # fmt: skip
 def test_a_mistake_is_named_with_its_line_and_its_cure(old: str, new: str, said: str) -> None:
     assert said in complaint(with_((old, new)))
+
+
+def test_a_revocation_list_that_could_revoke_nothing_is_refused() -> None:
+    Path("delta.crl").write_bytes(revoked(CA, 1, extensions=[(x509.DeltaCRLIndicator(1), True)]))
+    said = complaint(with_((PEER, PEER + 'crl_file = "delta.crl"\n')))
+    assert ":10: crl_file in [peer.gateway]: delta.crl: the revocation list of O=Example" in said
+    assert "critical extension 2.5.29.27" in said
 
 
 def test_a_weak_key_of_an_authority_is_named() -> None:

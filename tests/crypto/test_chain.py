@@ -12,9 +12,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from hushwire.crypto.chain import MOST_CERTIFICATES, Trust, UntrustedError, verify
+from hushwire.crypto.chain import MOST_CERTIFICATES, Trust, verify
 from hushwire.crypto.crl import Crl, Crls, Revocation
-from hushwire.crypto.flaws import Flaw
+from hushwire.crypto.flaws import Flaw, UntrustedError
 from hushwire.crypto.x509 import Certificate
 from tests.crypto.pki import (
     DAY,
@@ -309,6 +309,26 @@ def test_constraints_of_a_subject_and_of_the_trusted_authority_hold_too() -> Non
     assert (error.flaw, error.certificate) == (Flaw.NAME_CONSTRAINTS, below.certificate)
 
 
+@pytest.mark.parametrize("mail", ["bob@example.com (Bob)", "b\u00f6b@example.com", "b\x1b[2J@"])
+def test_a_subject_s_mail_address_is_constrained_even_if_it_is_none(mail: str) -> None:
+    # 1.2.840.113549.1.9.1 is emailAddress.
+    here = [(PERMITTED([x509.RFC822Name("example.org")], None), True)]
+    only = authority("CN=Only", by=CA, extensions=here)
+    error = flaw(issue(f"CN=bob, 1.2.840.113549.1.9.1={mail}", by=only), only)
+    assert error.flaw is Flaw.NAME_CONSTRAINTS
+    assert error.detail.isprintable()
+    assert chain(issue("CN=bob, 1.2.840.113549.1.9.1=bob@example.org", by=only), only)
+
+
+def test_an_empty_mail_constraint_is_every_address() -> None:
+    every = x509.NameConstraints(None, [x509.RFC822Name._init_without_validation("")])
+    without = authority("CN=No mail", by=CA, extensions=[(every, True)])
+    assert flaw(issue(by=without, names=["bob@example.org"]), without).flaw is (
+        Flaw.NAME_CONSTRAINTS
+    )
+    assert chain(issue(by=without, names=["bob.example.org"]), without)
+
+
 def test_a_kind_of_name_whose_constraints_are_not_known_is_refused() -> None:
     uri = x509.UniformResourceIdentifier
     only = authority("CN=Only", by=CA, extensions=[(PERMITTED([uri(".example.org")], None), True)])
@@ -323,10 +343,10 @@ def test_a_kind_of_name_whose_constraints_are_not_known_is_refused() -> None:
 # Revocation.
 
 
-def test_a_revoked_certificate_is_refused_also_by_an_old_list() -> None:
+def test_a_revoked_certificate_is_refused_also_by_a_list_of_another_time() -> None:
     bob, other = issue(by=CA), issue(by=CA)
     serial = bob.certificate.serial
-    for since, until in ((-DAY, DAY), (-9 * DAY, -2 * DAY)):
+    for since, until in ((-DAY, DAY), (-9 * DAY, -2 * DAY), (DAY, 2 * DAY)):
         lists = (crl(CA, serial, 77, since=since, until=until),)
         assert flaw(bob, crls=lists).flaw is Flaw.REVOKED
         assert chain(other, crls=lists)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hushwire.config.model import Config
-from hushwire.daemon.telling import attempt_facts
+from hushwire.daemon.attempt_facts import attempt_facts
 from hushwire.explain.outcome import NoProposal
 from hushwire.explain.trace import Attempt
 from tests.config.files import RIGHT, load_text, write_keys

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from hushwire.crypto.chain import Trust, UntrustedError, verify
+from hushwire.crypto.chain import Trust, verify
 from hushwire.crypto.crl import Crl, Crls
 from hushwire.crypto.errors import CertificateFormatError
+from hushwire.crypto.flaws import UntrustedError
 from hushwire.crypto.x509 import Certificate
 from hushwire.explain.certificates import CertificateFacts
 from tests.crypto.pki import NOW, authority, issue, revoked

@@ -61,7 +61,7 @@ connections {{
     local_addrs = {here}
     remote_addrs = {there}
     proposals = {ike}
-    mobike = no
+    mobike = {mobike}
     fragmentation = force
     {ppk}
     dpd_delay = {dpd}
@@ -110,6 +110,7 @@ class Strongswan:
     local: str = f"{BOB.tunnel.ip}/32"
     remote: str = f"{ALICE.tunnel.ip}/32"
     child: str = ""
+    mobike: bool = False
     ppk: str = ""
     ppk_secret: str = PPK
     ike_log: str = "2"
@@ -127,7 +128,8 @@ class Strongswan:
         self._write_keys()
         world.path(HERE / "swanctl" / "swanctl.conf").write_text(
             _CONNECTION.format(
-                here=BOB.underlay,
+                here="%any" if self.mobike else BOB.underlay,
+                mobike="yes" if self.mobike else "no",
                 there=ALICE.underlay,
                 ike=self.ike,
                 esp=self.esp,

@@ -57,6 +57,9 @@ def test_no_packet_is_lost_when_keys_are_renewed(topology: Topology) -> None:
     wait_until(
         lambda: alice.tunnel()["child_sas"] == bob.tunnel()["child_sas"] == 1, "end of the old SAs"
     )
+    (ours,), (theirs,) = alice.tunnel()["sas"], bob.tunnel()["sas"]
+    assert (ours["spi_in"], ours["spi_out"]) == (theirs["spi_out"], theirs["spi_in"])
+    assert ours["packets_in"] == theirs["packets_out"]
     for side in (alice, bob):
         assert side.drops("unknown_spi") == 0
         assert side.drops("no_sa") == side.drops("selector_mismatch_out")

@@ -7,6 +7,7 @@ world costs about as long as its cryptography.
 from __future__ import annotations
 
 import heapq
+import math
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -32,7 +33,7 @@ from hushwire.ike.effects import (
 )
 from hushwire.ike.endpoint import Endpoint
 from hushwire.ike.inputs import Limits, Patience, Peer
-from hushwire.ike.mobility import Surroundings
+from hushwire.ike.mobility import IpAddress, Surroundings
 from hushwire.sa.association import Address, ChildSa, Path
 from hushwire.sa.identity import Identity
 from hushwire.sa.selectors import from_network
@@ -41,7 +42,7 @@ from tests.crypto.pki import NOW, authority, issue
 
 IKE = ("aes256gcm16-prfsha384-x25519",)
 ESP = ("aes256gcm16-esn",)
-ADDRESSES = {"alice": ip_address("192.0.2.1"), "bob": ip_address("192.0.2.2")}
+ADDRESSES: dict[str, IpAddress] = {"alice": ip_address("192.0.2.1"), "bob": ip_address("192.0.2.2")}
 NETWORKS = {"alice": "10.0.1.1/32", "bob": "10.0.1.2/32"}
 SECRET = b"a secret that nobody guesses"
 
@@ -144,7 +145,9 @@ class Network:
         self.date = NOW.timestamp()
         self.random = random.Random(seed)
         self.weather = weather or Weather()
-        self.hosts: dict[object, Host] = {}
+        self.people: dict[str, Host] = {}
+        self.places: dict[str, IpAddress] = dict(ADDRESSES)
+        self.hosts: dict[object, Host] = {}  # by every address that they have now
         self.sent: list[tuple[str, bytes, Path]] = []
         self.on_send: Callable[[Host, bytes, Path], bytes | None] = lambda _host, data, _path: data
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
@@ -161,14 +164,14 @@ class Network:
         endpoint = Endpoint(
             peers, self.random.randbytes, self.now, patience, limits, wall=lambda: self.date
         )
-        self.hosts[ADDRESSES[name]] = made = Host(name, endpoint)
+        self.hosts[self.places[name]] = self.people[name] = made = Host(name, endpoint)
         return made
 
     def connect(self, host: Host, to: str, port: int = 500, *, again: bool = False) -> None:
-        path = Path(Address(ADDRESSES[host.name], port), Address(ADDRESSES[to], port))
+        path = Path(Address(self.places[host.name], port), Address(self.places[to], port))
         self._carry_out(host, host.endpoint.connect(to, path, self.now, again=again))
 
-    def settle(self, host: Host, *own: object, reach: Iterable[object] | None = None) -> None:
+    def settle(self, host: Host, *own: IpAddress, reach: Iterable[IpAddress] | None = None) -> None:
         """The host has these addresses now, of each family one that it sends from.
 
         `reach`: the remote addresses that there is a way to; None: all.
@@ -177,13 +180,15 @@ class Network:
             del self.hosts[address]
         for address in own:
             self.hosts[address] = host
-        source = {address.version: address for address in reversed(own)}  # type: ignore[attr-defined]
+        for address in own[:1]:
+            self.places[host.name] = address
+        source = {address.version: address for address in reversed(own)}
         remotes = host.endpoint.remotes()
         if reach is not None:
             remotes &= set(reach)
         ways = {remote: source[remote.version] for remote in remotes if remote.version in source}
-        here = frozenset(address.packed for address in own)  # type: ignore[attr-defined]
-        around = Surroundings(tuple(own), ways, here)  # type: ignore[arg-type]
+        here = frozenset(address.packed for address in own)
+        around = Surroundings(own, ways, here)
         self._carry_out(host, host.endpoint.settle(around, self.now))
 
     def rekey(self, host: Host, *, ike: bool = False) -> None:
@@ -205,18 +210,19 @@ class Network:
 
     def run(self, seconds: float) -> None:
         """Let this much time pass, with everything that happens in it."""
-        end = self.now + seconds
+        end, queue = self.now + seconds, self._queue
         while True:
-            times = [host.timer for host in self.hosts.values() if host.timer is not None]
-            times += [when for when, _, _ in self._queue[:1]]
-            upcoming = min(times, default=None)
-            if upcoming is None or upcoming > end:
+            upcoming = queue[0][0] if queue else math.inf
+            for host in self.people.values():
+                if host.timer is not None and host.timer < upcoming:
+                    upcoming = host.timer
+            if upcoming > end:
                 self.now = end
                 return
             self.now = max(self.now, upcoming)
-            if self._queue and self._queue[0][0] <= self.now:
-                heapq.heappop(self._queue)[2]()
-            for host in list(self.hosts.values()):
+            if queue and queue[0][0] <= self.now:
+                heapq.heappop(queue)[2]()
+            for host in [*self.people.values()]:
                 if host.timer is not None and host.timer <= self.now:
                     self._carry_out(host, host.endpoint.timer(self.now))
 

@@ -1,7 +1,8 @@
 """Two hosts through a random life, decided by one seed; in the end both must see the same.
 
-Loss up to 30 %, reordering, duplication; rekeys of both kinds, deletes, restarts and new mappings
-of a NAT, at random times. A host does what the daemon does: it connects again when it must.
+Loss up to 30 %, reordering, duplication; rekeys of both kinds, deletes, restarts, other addresses
+(RFC 4555) and new mappings of a NAT, at random times. A host does what the daemon does: it connects
+again when it must.
 
     python -m tests.sim.pairs --seeds 100000
 """
@@ -14,15 +15,14 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from ipaddress import ip_address
 
 from hushwire.ike import closing
 from hushwire.ike.inputs import Limits, Patience
 from hushwire.ike.states import Closed, Established
-from hushwire.sa.association import Address, ChildSa, Path
+from hushwire.sa.association import Encapsulation, Path
 from hushwire.sa.lifetimes import Lifetimes
-from tests.sim.network import ADDRESSES, Host, Network, Weather, esp, ike, peer
+from tests.sim.network import ADDRESSES, Host, Weather, esp, ike, peer
+from tests.sim.storm import ELSEWHERE, Storm
 
 STORM_SECONDS = 60.0
 CALM_SECONDS = 240.0
@@ -38,100 +38,14 @@ _ESP = (
 )
 _PLAIN = "aes256gcm16-prfsha384-x25519"
 _IKE = (_PLAIN, _PLAIN, f"{_PLAIN}-ke1_mlkem768", f"{_PLAIN}-ke1_mlkem768-ke3_ecp256")
-_OUTSIDE = ip_address("198.51.100.1")
 _RETRY_SECONDS = 1.0
 _PACKET_SECONDS = 0.2
-
-
-@dataclass(frozen=True)
-class Packet:
-    """ESP as far as it matters: by which SA it goes, key, number, and where from."""
-
-    spi: int
-    key: bytes
-    sequence: int
-    path: Path
-
-
-class Storm(Network):
-    """A network with a NAT before alice, if one is there, and ESP in both directions."""
-
-    def __init__(self, seed: int, weather: Weather, *, nat: bool) -> None:
-        super().__init__(seed, weather)
-        self.offset = 10000 if nat else 0
-        self.nat = nat
-        self.lost: list[str] = []
-        self.sequence = 0
-        self.newest: dict[int, int] = {}
-        self.carried = 0
-
-    def rebind(self) -> None:
-        """The NAT forgets its mappings and makes others."""
-        self.offset += 1000
-
-    def _transmit(self, host: Host, data: bytes, path: Path) -> None:
-        super()._transmit(host, data, self._outside(host, path))
-
-    def _outside(self, host: Host, path: Path) -> Path:
-        """As it is behind the NAT."""
-        if not self.nat or host.name != "alice":
-            return path
-        return path._replace(local=Address(_OUTSIDE, path.local.port + self.offset))
-
-    def _arrive(self, data: bytes, path: Path) -> None:
-        if path.remote.ip == _OUTSIDE:
-            if not self._mapped(path):
-                return
-            port = path.remote.port - self.offset
-            path = path._replace(remote=Address(ADDRESSES["alice"], port))
-        super()._arrive(data, path)
-
-    def _mapped(self, path: Path) -> bool:
-        """Does the NAT let this through to alice? Not by a mapping of old."""
-        return path.remote.ip != _OUTSIDE or path.remote.port - self.offset in (500, 4500)
-
-    # ESP is not lost, but may be late.
-
-    def send_packet(self, host: Host, to: Host) -> None:
-        """One packet of an application, as an engine would send it now."""
-        sa = outbound(host)
-        if sa is None:
-            return
-        self.sequence += 1
-        path = self._outside(host, sa.path)
-        packet = Packet(sa.outbound_spi, sa.outbound_key, self.sequence, path)
-        delay = self.random.uniform(0.0, 0.5)
-        if self._mapped(sa.path):
-            self.at(self.now + delay, lambda: self._receive(to.name, packet))
-
-    def _receive(self, name: str, packet: Packet) -> None:
-        host = self.hosts[ADDRESSES[name]]
-        sa = host.sas.get(packet.spi)
-        if not self.carried and sa is None:
-            return  # the response to the first IKE_AUTH is not there yet
-        if sa is None or sa.inbound_key != packet.key:
-            self.lost.append(f"{host.name} at {self.now:.3f}: {packet.spi:#x}")
-            return
-        self.carried += 1
-        host.proved.add(packet.spi)
-        self._follow(host, sa, packet)
-        host.endpoint.heard(packet.spi, self.now)
-
-    def _follow(self, host: Host, sa: ChildSa, packet: Packet) -> None:
-        """As `engines.base.PathMoved` says."""
-        newest = packet.sequence > self.newest.get(packet.spi, 0)
-        self.newest[packet.spi] = max(packet.sequence, self.newest.get(packet.spi, 0))
-        path = Path(packet.path.remote, packet.path.local)
-        if newest and sa.follow and packet.spi not in host.retired and path != sa.path:
-            host.sas[packet.spi] = replace(sa, path=path)
-            self._carry_out(host, host.endpoint.moved(packet.spi, path, self.now))
-
-
-def outbound(host: Host) -> ChildSa | None:
-    """As `engines.base.Engine.install` says: the newest that is proved, or else the oldest."""
-    usable = [sa for spi, sa in host.sas.items() if spi not in host.retired]
-    proved = [sa for sa in usable if sa.inbound_spi in host.proved]
-    return next(iter(proved[-1:] or usable), None)
+_PACKET_SECONDS_IN_THE_CALM = 2.0
+_INSIDE = (
+    frozenset((ADDRESSES["alice"],)),
+    frozenset((ELSEWHERE["alice"],)),
+    frozenset((ADDRESSES["alice"], ELSEWHERE["alice"])),
+)
 
 
 class Life:
@@ -148,7 +62,11 @@ class Life:
         )
         # The gentle kind has patience enough for 30 % loss: no IKE SA ends by it.
         patience = Patience(0.5, 1.1, 25) if self.gentle else Patience()
-        self.network = Storm(seed, weather, nat=self.random.random() < 0.3)
+        nat = self.random.random() < 0.3
+        inside = self.random.choice(_INSIDE) if nat else frozenset()
+        self.network = Storm(seed, weather, inside=inside)
+        # Who both move at once lose each other (RFC 4555 §1.3): not the gentle kind.
+        self.movers = [self.random.choice(tuple(OTHER))] if self.gentle else [*OTHER]
         # With additional key exchanges (RFC 9370), one life is several exchanges longer.
         proposals = {
             "esp_proposals": esp(self.random.choice(_ESP)),
@@ -168,7 +86,7 @@ class Life:
         self.network.host(name, known, patience=self.patience, limits=LIMITS)
 
     def host(self, name: str) -> Host:
-        return self.network.hosts[ADDRESSES[name]]
+        return self.network.people[name]
 
     def run(self) -> None:
         """Raises `AssertionError` where the two do not agree in the end."""
@@ -178,16 +96,26 @@ class Life:
         for _ in range(self.random.randrange(2, 25)):
             at = network.now + self.random.uniform(0.0, STORM_SECONDS)
             network.at(at, self._pick())
-        network.at(network.now, lambda: self._tick(end + CALM_SECONDS))
+        network.at(network.now, lambda: self._tick(end))
         network.run(STORM_SECONDS)
         network.weather = Weather()
         for name in OTHER:
             self._outlive(self.host(name))
         network.run(CALM_SECONDS)
-        agree(self.host("alice"), self.host("bob"))
+        self._agree(self.host("alice"), self.host("bob"))
         if self.gentle:
             assert not network.lost, network.lost[:5]
         assert network.carried
+
+    def _agree(self, alice: Host, bob: Host) -> None:
+        agree(alice, bob)
+        (a,), (b,) = alice.sas.values(), bob.sas.values()
+        assert a.encapsulation is b.encapsulation
+        outside = self.network.outside(a.path)
+        assert (a.path.local.ip, b.path.local.ip) == tuple(self.network.places.values())
+        assert (outside.local.ip, a.path.remote.ip) == (b.path.remote.ip, b.path.local.ip)
+        if a.encapsulation is Encapsulation.UDP:
+            assert outside == Path(b.path.remote, b.path.local)
 
     def _outlive(self, host: Host) -> None:
         """From now on nothing is rekeyed, so that the end is a still picture."""
@@ -209,7 +137,8 @@ class Life:
             lambda: self._both(ike=True),
             self._mixed,
             lambda: network.connect(self.host("alice"), "bob", again=True),
-            lambda: network.rebind() if network.nat and self.gentle else None,
+            network.rebind,
+            lambda: network.move(self.random.choice(self.movers), self.random.uniform(0.0, 3.0)),
         ]
         if not self.gentle:
             kind += [
@@ -242,6 +171,8 @@ class Life:
         self.network._carry_out(host, host.endpoint._done(turn))
 
     def _restart(self, name: str) -> None:
+        if not self.network.is_reachable(self.host(name)):
+            return
         self._start(name)
         self.seen[name] = 0
 
@@ -249,14 +180,14 @@ class Life:
         """An application's packets, and what the daemon does about failures."""
         network = self.network
         alice, bob = self.host("alice"), self.host("bob")
-        network.send_packet(alice, bob)
+        network.send_packet(alice)
         if self.random.random() < 0.5:  # traffic need not go both ways
-            network.send_packet(bob, alice)
+            network.send_packet(bob)
         for host, other in ((alice, "bob"), (bob, "alice")):
-            if not host.endpoint.busy(other) and not (network.nat and host is bob):
+            if not host.endpoint.busy(other) and not (network.inside and host is bob):
                 self._connect_again(host, other)
-        if network.now < end:
-            network.at(network.now + _PACKET_SECONDS, lambda: self._tick(end))
+        pause = _PACKET_SECONDS if network.now < end else _PACKET_SECONDS_IN_THE_CALM
+        network.at(network.now + pause, lambda: self._tick(end))
 
     def _connect_again(self, host: Host, other: str) -> None:
         failures = len(host.failures)
@@ -293,9 +224,12 @@ def live(seed: int) -> tuple[int, str]:
     return seed, ""
 
 
-def outcomes(seeds: range) -> Iterator[tuple[int, str]]:
-    """Every seed's, on all processors."""
-    with multiprocessing.Pool() as pool:
+def outcomes(seeds: range, processes: int | None) -> Iterator[tuple[int, str]]:
+    """Every seed's, by so many processes; None: on all processors."""
+    if processes == 1:
+        yield from map(live, seeds)
+        return
+    with multiprocessing.Pool(processes) as pool:
         yield from pool.imap_unordered(live, seeds, chunksize=8)
 
 
@@ -304,10 +238,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=100_000)
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--processes", type=int)
     options = parser.parse_args()
     failed, begun = 0, time.monotonic()
     seeds = range(options.first, options.first + options.seeds)
-    for done, (seed, problem) in enumerate(outcomes(seeds), start=1):
+    for done, (seed, problem) in enumerate(outcomes(seeds, options.processes), start=1):
         if problem:
             failed += 1
             print(f"seed {seed}: {problem}", flush=True)

@@ -28,7 +28,7 @@ from tests.sim.network import (
     peer,
     raw_keys,
 )
-from tests.sim.pairs import outbound
+from tests.sim.storm import outbound
 
 
 @pytest.mark.parametrize("kind", ["psk", "ed25519", "ecdsa-p256", "ecdsa-p384"])

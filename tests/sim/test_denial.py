@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
 
 from hushwire.crypto.exchange import KeyExchange
-from hushwire.ike.effects import Effect, Send
+from hushwire.ike.credentials import Psk
+from hushwire.ike.effects import Effect, Send, SetTimer
 from hushwire.ike.inputs import IkeDrop, Limits
 from hushwire.ike.session import Session
 from hushwire.sa.association import Address, Path
@@ -254,3 +256,61 @@ def test_what_strangers_do_wrong_is_not_told_for_ever() -> None:
         network.now += 0.1
     assert bob.endpoint.drops[IkeDrop.REFUSED] > 100
     assert len(bob.events) <= 15
+
+
+def test_nor_what_they_do_wrong_when_they_should_prove_who_they_are() -> None:
+    network = Network()
+    bob = network.host("bob", peer("bob", "alice"))
+    for _ in range(40):
+        mallory = network.host("alice", peer("alice", "bob", credential=Psk(b"guessed")))
+        network.connect(mallory, "bob")
+        network.run(0.5)
+        assert mallory.failures
+    assert 10 <= len(bob.failures) <= 15
+
+
+def test_a_datagram_that_changes_nothing_has_no_ike_sa_looked_at() -> None:
+    """Else it would cost the more, the more IKE SAs there are; keys are not needed to send it."""
+    scene = Scene(Stage.UP)
+    here = scene.path_to(scene.bob)
+    header = scene.inside.header(ExchangeType.INFORMATIONAL, 2, initiator=True)
+    genuine = scene.inside.seal(header, ())
+    forged = genuine[:-1] + bytes([genuine[-1] ^ 1])
+    unknown = request(1)[:16] + bytes([0, 0x30]) + request(1)[18:]
+    nobody = build_plain(
+        replace(header, exchange=ExchangeType.INFORMATIONAL, response=True),
+        (Notify(NotifyType.INVALID_IKE_SPI),),
+    )
+    for data, path in (
+        (forged, here),  # not by its keys
+        (scene.messages[2][0], here),  # the last request again
+        (scene.inside.seal(replace(header, message_id=9), ()), here),  # not its turn
+        (request(1)[:-1], path_from("11.0.0.1")),  # malformed
+        (unknown, path_from("11.0.0.1")),  # of a higher version
+        (nobody, path_from("11.0.0.1")),  # a hint from elsewhere
+    ):
+        effects = scene.network.deliver(scene.bob, data, path)
+        assert not any(isinstance(effect, SetTimer) for effect in effects)
+    assert isinstance(scene.network.deliver(scene.bob, genuine, here)[-1], SetTimer)
+
+
+@pytest.mark.parametrize("stage", [Stage.PROVING, Stage.UP])
+def test_an_overheard_request_sent_again_and_again_is_no_way_to_flood_others(stage: Stage) -> None:
+    """It is answered every time (§2.1), and the answer may be larger than it."""
+    scene = Scene(stage)
+    request, here = scene.messages[0 if stage is Stage.PROVING else 2]
+    victim = here._replace(remote=here.remote._replace(ip=ip_address("203.0.113.9")))
+    if stage is Stage.PROVING:
+        victim = here  # another address is another stranger (§2.1), who may need a cookie
+
+    def answered(path: Path, times: int) -> int:
+        return sum(
+            len(answers(scene.network.deliver(scene.bob, request, path))) for _ in range(times)
+        )
+
+    assert answered(victim, 100) == 10
+    assert scene.bob.endpoint.drops[IkeDrop.REPEATED_TOO_OFTEN] == 90
+    scene.network.now += 1
+    assert answered(victim, 100) == 5
+    if victim != here:
+        assert answered(here, 3) == 3  # the peer's own share

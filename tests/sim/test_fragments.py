@@ -340,6 +340,11 @@ def test_all_that_have_not_proved_anything_share_one_bound() -> None:
     for number in (1, 2, 3, 4):
         scene.tell(scene.bob, cut(scene.inside, header, bytes(1000), Part(number, 9)))
     assert scene.bob.endpoint.drops[IkeDrop.TOO_MANY_FRAGMENTS] == 1
+    # What is not genuine is no reason to look at all that there are.
+    forged = bytearray(cut(scene.inside, header, bytes(1000), Part(5, 9)))
+    forged[-1] ^= 1
+    scene.tell(scene.bob, bytes(forged))
+    assert scene.bob.endpoint.drops[IkeDrop.BAD_ICV] == 1
     assert session_of(scene.bob).link.gathered_octets == 3000
     scene.network.run(Limits().half_open_seconds + 1)
     assert not state_names(scene.bob)

@@ -15,6 +15,8 @@ from hushwire.wire.registry import ExchangeType, NotifyType
 from tests.sim.network import ADDRESSES, Host, Network, assert_one_tunnel, pair, peer
 from tests.sim.stages import session_of
 
+INFO = ExchangeType.INFORMATIONAL
+
 
 def up(network: Network) -> tuple[Host, Host]:
     alice, bob = pair(network)
@@ -116,3 +118,55 @@ def test_hints_are_given_once_a_second_and_not_to_whom_an_ike_sa_stands_with() -
     message = Message.parse(only.data)
     assert message.payloads == (Notify(NotifyType.INVALID_SPI, bytes.fromhex("00001234")),)
     assert not alice.failures
+
+
+# Without a word from the peer.
+
+
+def send(network: Network, host: Host, seconds: float, *, answered: bool) -> None:
+    """The host sends a packet each half second, by whatever SA is there."""
+    for step in range(int(seconds * 2)):
+        packets = dict.fromkeys(host.sas, (step + 1, (step + 1) * answered))
+        network._carry_out(host, host.endpoint.carried(packets, network.now))
+        network.run(0.5)
+
+
+def test_a_peer_that_began_anew_and_says_nothing_is_noticed_by_those_who_talk_to_it() -> None:
+    network = Network()
+    alice, bob = up(network)
+    send(network, alice, 2, answered=True)
+    assert len(alice.saw(TunnelUp)) == 1
+    bob = network.host("bob", peer("bob", "alice"))
+    network.on_send = lambda host, data, _path: (
+        None if host is bob and Message.parse(data).header.exchange == INFO else data
+    )
+    send(network, alice, 4, answered=False)
+    assert len(alice.saw(TunnelUp)) == 2
+    assert len(bob.saw(TunnelUp)) == 1
+
+
+def test_packets_without_an_answer_are_no_harm_where_the_peer_lives() -> None:
+    network = Network()
+    alice, bob = up(network)
+    before = assert_one_tunnel(alice, bob)
+    sent = len(network.sent)
+    send(network, alice, 100, answered=False)
+    said = [Message.parse(data).header for host, data, _ in network.sent[sent:] if host == "alice"]
+    questions = [header for header in said if not header.response]
+    assert 6 <= len(questions) <= 9  # ever more seldom
+    assert assert_one_tunnel(alice, bob) == before
+
+
+def test_a_peer_that_connects_anew_without_initial_contact_is_not_talked_past_for_long() -> None:
+    """It might be a reauthentication: packets go by the old SA while nothing is said on the new."""
+    network = Network()
+    alice, bob = up(network)
+    alice = network.host("alice", peer("alice", "bob"))
+    network.connect(alice, "bob")
+    session_of(alice).initial_contact = False
+    network.run(1)
+    assert len(bob.sas) == 2
+    send(network, bob, 4, answered=False)
+    assert len(bob.saw(TunnelUp)) == 3
+    network.run(10)
+    assert_one_tunnel(alice, bob)

@@ -19,7 +19,8 @@ from hushwire.ike.tasks import create
 from hushwire.sa.association import Path
 from hushwire.sa.lifetimes import Lifetimes
 from tests.sim.network import Host, Network, assert_one_tunnel, esp, ike, pair, peer
-from tests.sim.pairs import agree, outbound
+from tests.sim.pairs import agree
+from tests.sim.storm import outbound
 
 DRAIN = Limits().drain_seconds + 1
 PFS = ("aes256gcm16-esn-x25519", "aes256gcm16-ecp384-x25519-esn")

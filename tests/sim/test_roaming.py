@@ -14,7 +14,16 @@ from hushwire.sa.association import Address, Encapsulation, Path
 from hushwire.wire.errors import WireError
 from hushwire.wire.ike.payloads.notify import Notify
 from hushwire.wire.registry import ExchangeType, NotifyType
-from tests.sim.network import ADDRESSES, Host, Network, assert_one_tunnel, pair, peer
+from tests.sim.network import (
+    ADDRESSES,
+    Host,
+    Network,
+    assert_one_tunnel,
+    esp,
+    ike,
+    pair,
+    peer,
+)
 from tests.sim.stages import Insider, Scene, Stage, session_of
 
 HOME, BOB = ADDRESSES["alice"], ADDRESSES["bob"]
@@ -86,12 +95,8 @@ def test_without_mobike_a_new_ike_sa_takes_the_place_of_the_old_one(who: str) ->
     network.run(1)
     network.settle(alice, HOME)
     before = alice.endpoint.sessions()[0].initiator_spi
-    ADDRESSES["alice"] = AWAY
-    try:
-        network.settle(alice, AWAY)
-        network.run(10)
-    finally:
-        ADDRESSES["alice"] = HOME
+    network.settle(alice, AWAY)
+    network.run(10)
     assert ends(bob) == (BOB, AWAY)
     assert_one_tunnel(alice, bob)
     assert alice.endpoint.sessions()[0].initiator_spi != before
@@ -152,6 +157,19 @@ def test_an_answer_without_the_cookie_ends_the_ike_sa(answer: str) -> None:
     assert not bob.sas
 
 
+@pytest.mark.parametrize("stage", [Stage.CLOSING, Stage.REKEYING])
+def test_a_check_that_comes_when_the_ike_sa_is_ending_is_answered_too(stage: Stage) -> None:
+    """§3.7: else who has not heard of the end yet would think that nobody is there."""
+    scene = Scene(stage)
+    host, initiator, message_id = (
+        (scene.alice, False, 0) if stage is Stage.CLOSING else (scene.bob, True, 3)
+    )
+    header = scene.inside.header(ExchangeType.INFORMATIONAL, message_id, initiator=initiator)
+    cookie = Notify(NotifyType.COOKIE2, bytes(range(16)))
+    (answer,) = scene.tell(host, scene.inside.seal(header, (cookie,)))
+    assert scene.inside.open(answer) == (cookie,)
+
+
 def test_behind_a_nat_esp_goes_in_udp_and_without_one_bare_again() -> None:
     network = Natted()
     alice, bob = at_home(network)
@@ -174,8 +192,8 @@ def test_behind_a_nat_esp_goes_in_udp_and_without_one_bare_again() -> None:
 class Natted(Network):
     """What comes from the address `translated` comes from the NAT's, and what goes there too."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__(seed)
         self.translated: object = None
         self.offset = 1000
 
@@ -202,6 +220,47 @@ def test_in_silence_who_is_behind_a_nat_tells_of_its_new_mapping() -> None:
     (sa,) = bob.sas.values()
     assert sa.path.remote == Address(NAT, 4500 + network.offset)
     assert alice.failures == bob.failures == []
+
+
+def test_who_is_behind_a_nat_and_put_off_tells_of_its_new_mapping() -> None:
+    """Bob waits for the answer to his Delete, which goes to a port that nobody has any more."""
+    network = Natted()
+    network.translated = HOME
+    alice, bob = at_home(network)
+    before = network.offset
+
+    def rebind(host: Host, data: bytes, _path: Path) -> bytes:
+        if host is bob and data[18] == ExchangeType.INFORMATIONAL and network.offset == before:
+            network.offset += 1000
+        return data
+
+    network.on_send = rebind
+    network.rekey(bob)
+    network.run(1)
+    network.rekey(alice, ike=True)
+    network.run(10)  # less than `liveness`
+    (sa,) = bob.sas.values()
+    assert sa.path.remote == Address(NAT, 4500 + before + 1000)
+    assert_one_tunnel(alice, bob)
+    assert alice.failures == bob.failures == []
+
+
+def test_an_ike_sa_that_was_made_before_its_predecessor_moved_moves_too() -> None:
+    for seed in range(8):  # either new IKE SA may be the one that goes on
+        network = Natted(seed)
+        network.translated = HOME
+        alice, bob = at_home(network)
+        network.rekey(alice, ike=True)
+        network.rekey(bob, ike=True)
+        network.run(0.015)
+        network.offset += 1000
+        (sa,) = bob.sas.values()
+        mapped = Path(sa.path.local, Address(NAT, 4500 + network.offset))
+        network._carry_out(bob, bob.endpoint.moved(sa.inbound_spi, mapped, network.now))
+        network.run(5)
+        (view,) = bob.endpoint.sessions()
+        assert view.path == mapped
+        assert_one_tunnel(alice, bob)
 
 
 def test_ike_from_elsewhere_moves_nobody_unless_it_says_so() -> None:
@@ -253,7 +312,30 @@ def test_an_address_inside_the_tunnel_is_not_acceptable() -> None:
     network.run(1)
     (moved,) = [event for event in alice.saw(Moved) if event.refused]  # type: ignore[attr-defined]
     assert moved.refused == "UNACCEPTABLE_ADDRESSES"  # type: ignore[attr-defined]
-    assert ends(bob)[1] == HOME
+    assert next(iter(bob.sas.values())).path.remote.ip == HOME
+
+
+@pytest.mark.parametrize("ike_sa", [False, True])
+def test_where_we_are_is_told_in_the_middle_of_the_peers_key_exchanges(ike_sa: bool) -> None:
+    """What the peer asks next goes to where we were."""
+    network = Network()
+    hybrid = "x25519-ke1_mlkem768"
+    alice, bob = at_home(
+        network,
+        ike_proposals=ike(f"aes256gcm16-prfsha384-{hybrid}"),
+        esp_proposals=esp(f"aes256gcm16-{hybrid}-esn"),
+    )
+    before = assert_one_tunnel(alice, bob)
+    network.rekey(bob, ike=ike_sa)
+    network.run(0.025)
+    assert session_of(alice).awaited is not None
+    network.settle(alice, AWAY)
+    network.run(1)
+    assert {sa.path.remote.ip for sa in bob.sas.values()} == {AWAY}
+    network.run(60)
+    after = assert_one_tunnel(alice, bob)
+    assert (after[0].inbound_key != before[0].inbound_key) is not ike_sa
+    assert alice.failures == bob.failures == []
 
 
 def test_what_was_not_answered_is_said_again_by_the_next_ike_sa() -> None:
@@ -301,3 +383,17 @@ def test_addresses_that_were_changed_on_the_way_are_not_followed() -> None:
     answer = scene.inside.open(scene.network.sent[-1][1])
     assert Notify(NotifyType.UNEXPECTED_NAT_DETECTED) in answer
     assert session_of(scene.bob).link.path.remote.ip == HOME
+
+
+def test_who_is_about_to_end_the_ike_sa_still_answers_a_check_of_its_address() -> None:
+    """It is reauthenticated, and its peer asks on the old one: else both would lose packets."""
+    scene = Scene(Stage.UP)
+    network, alice, inside = scene.network, scene.alice, scene.inside
+    scene.release()
+    network.close(alice)
+    header = inside.header(ExchangeType.INFORMATIONAL, 0, initiator=False)
+    sent = len(network.sent)
+    cookie = Notify(NotifyType.COOKIE2, bytes(range(16)))
+    network.deliver(alice, inside.seal(header, (cookie,)), scene.path_to(alice))
+    answers = [data for name, data, _ in network.sent[sent:] if name == "alice" and data[19] & 0x20]
+    assert [cookie_of(inside, data) for data in answers] == [cookie.data]

@@ -86,10 +86,15 @@ def genuine_response(exchange: int) -> Callable[[Scene, Host], bytes]:
     return made
 
 
+def others_spi(scene: Scene, host: Host) -> bytes:
+    """By which the other host receives, if it has a CHILD_SA."""
+    other = scene.bob if host is scene.alice else scene.alice
+    return next((spi.to_bytes(4, "big") for spi in other.sas), b"none")
+
+
 def delete_child(scene: Scene, host: Host) -> bytes:
-    made = [sa for other in (scene.alice, scene.bob) if other is not host for sa in other.sas]
-    spi = made[0].to_bytes(4, "big") if made else b"none"
-    return sealed(INFO, REQUEST, Delete(ProtocolId.ESP, (spi,)))(scene, host)
+    gone = Delete(ProtocolId.ESP, (others_spi(scene, host),))
+    return sealed(INFO, REQUEST, gone)(scene, host)
 
 
 def rekeying(spi: bytes) -> tuple[Payload, ...]:
@@ -101,9 +106,7 @@ def rekeying(spi: bytes) -> tuple[Payload, ...]:
 
 
 def rekey_child(scene: Scene, host: Host) -> bytes:
-    made = [sa for other in (scene.alice, scene.bob) if other is not host for sa in other.sas]
-    spi = made[0].to_bytes(4, "big") if made else b"none"
-    return sealed(CREATE, REQUEST, *rekeying(spi))(scene, host)
+    return sealed(CREATE, REQUEST, *rekeying(others_spi(scene, host)))(scene, host)
 
 
 def critical(response: bool) -> Callable[[Scene, Host], bytes]:
@@ -116,6 +119,41 @@ def critical(response: bool) -> Callable[[Scene, Host], bytes]:
 # A cell: what is counted as dropped and whether something is answered, then the state afterwards.
 # "=" is the same state, "-" neither dropped nor answered. The columns are STATES.
 Cells = tuple[str, str, str, str, str, str, str, str]
+
+ANSWERED: Cells = (
+    "unexpected =",
+    "unexpected =",
+    "unexpected =",
+    "unexpected =",
+    "answers =",
+    "answers =",
+    "unexpected =",
+    "answers =",
+)
+"""Wherever the peer is proved and there is still an IKE SA, and nothing comes of it."""
+ENDS: Cells = (
+    "unexpected =",
+    "unexpected =",
+    "unexpected =",
+    "unexpected =",
+    "answers Closed",
+    "answers Closed",
+    "unexpected =",
+    "answers Closed",
+)
+"""The same, and it ends the IKE SA."""
+NOT_ASKED_FOR: Cells = (
+    "unexpected =",
+    "unexpected =",
+    "unexpected =",
+    "outside_window =",
+    "outside_window =",
+    "unexpected =",
+    "outside_window =",
+    "outside_window =",
+)
+"""A response to what nobody has asked."""
+
 MESSAGES: dict[str, tuple[Callable[[Scene, Host], bytes], Cells]] = {
     "the IKE_SA_INIT request again": (
         said(0),  # in alice's states it is her own, reflected
@@ -197,42 +235,15 @@ MESSAGES: dict[str, tuple[Callable[[Scene, Host], bytes], Cells]] = {
     ),
     "a CREATE_CHILD_SA request": (
         sealed(CREATE, REQUEST, samples.CHILD_SA, samples.NONCE, samples.TS_I, samples.TS_R),
-        (
-            "unexpected =",
-            "unexpected =",
-            "unexpected =",
-            "unexpected =",
-            "answers =",  # TS_UNACCEPTABLE
-            "answers =",
-            "unexpected =",
-            "answers =",
-        ),
+        ANSWERED,  # TS_UNACCEPTABLE
     ),
     "a request to rekey the CHILD_SA": (
         rekey_child,
-        (
-            "unexpected =",
-            "unexpected =",
-            "unexpected =",
-            "unexpected =",
-            "answers =",
-            "answers =",
-            "unexpected =",
-            "answers =",
-        ),
+        ANSWERED,
     ),
     "a request to rekey a CHILD_SA that is not there": (
         sealed(CREATE, REQUEST, *rekeying(b"none")),
-        (
-            "unexpected =",
-            "unexpected =",
-            "unexpected =",
-            "unexpected =",
-            "answers =",
-            "answers =",
-            "unexpected =",
-            "answers =",
-        ),
+        ANSWERED,
     ),
     "a request to rekey the IKE SA": (
         sealed(CREATE, REQUEST, IKE_WISH, samples.NONCE, IKE_KEY),
@@ -262,55 +273,19 @@ MESSAGES: dict[str, tuple[Callable[[Scene, Host], bytes], Cells]] = {
     ),
     "a CREATE_CHILD_SA response": (
         sealed(CREATE, RESPONSE, Notify(NotifyType.NO_ADDITIONAL_SAS)),
-        (
-            "unexpected =",
-            "unexpected =",
-            "unexpected =",
-            "outside_window =",
-            "outside_window =",
-            "unexpected =",
-            "outside_window =",
-            "outside_window =",
-        ),
+        NOT_ASKED_FOR,
     ),
     "an IKE_FOLLOWUP_KE request that belongs to nothing": (
         sealed(FOLLOWUP, REQUEST, IKE_KEY, Notify(NotifyType.ADDITIONAL_KEY_EXCHANGE, b"link")),
-        (
-            "unexpected =",
-            "unexpected =",
-            "unexpected =",
-            "unexpected =",
-            "answers =",
-            "answers =",
-            "unexpected =",
-            "answers =",
-        ),
+        ANSWERED,
     ),
     "an IKE_FOLLOWUP_KE response": (
         sealed(FOLLOWUP, RESPONSE, Notify(NotifyType.STATE_NOT_FOUND)),
-        (
-            "unexpected =",
-            "unexpected =",
-            "unexpected =",
-            "outside_window =",
-            "outside_window =",
-            "unexpected =",
-            "outside_window =",
-            "outside_window =",
-        ),
+        NOT_ASKED_FOR,
     ),
     "an empty INFORMATIONAL request": (
         sealed(INFO, REQUEST),
-        (
-            "unexpected =",
-            "unexpected =",
-            "unexpected =",
-            "unexpected =",
-            "answers =",
-            "answers =",
-            "unexpected =",
-            "answers =",
-        ),
+        ANSWERED,
     ),
     "an empty INFORMATIONAL response": (
         sealed(INFO, RESPONSE),
@@ -327,16 +302,7 @@ MESSAGES: dict[str, tuple[Callable[[Scene, Host], bytes], Cells]] = {
     ),
     "Delete of the IKE SA": (
         sealed(INFO, REQUEST, Delete(ProtocolId.IKE, ())),
-        (
-            "unexpected =",
-            "unexpected =",
-            "unexpected =",
-            "unexpected =",
-            "answers Closed",
-            "answers Closed",
-            "unexpected =",
-            "answers Closed",
-        ),
+        ENDS,
     ),
     "Delete of the CHILD_SA": (
         delete_child,
@@ -353,55 +319,19 @@ MESSAGES: dict[str, tuple[Callable[[Scene, Host], bytes], Cells]] = {
     ),
     "Delete of another CHILD_SA": (
         sealed(INFO, REQUEST, Delete(ProtocolId.ESP, (b"none",))),
-        (
-            "unexpected =",
-            "unexpected =",
-            "unexpected =",
-            "unexpected =",
-            "answers =",
-            "answers =",
-            "unexpected =",
-            "answers =",
-        ),
+        ANSWERED,
     ),
     "AUTHENTICATION_FAILED told late": (
         sealed(INFO, REQUEST, Notify(NotifyType.AUTHENTICATION_FAILED)),
-        (
-            "unexpected =",
-            "unexpected =",
-            "unexpected =",
-            "unexpected =",
-            "answers Closed",
-            "answers Closed",
-            "unexpected =",
-            "answers Closed",
-        ),
+        ENDS,
     ),
     "INVALID_SELECTORS, about one packet": (
         sealed(INFO, REQUEST, Notify(NotifyType.INVALID_SELECTORS)),
-        (
-            "unexpected =",
-            "unexpected =",
-            "unexpected =",
-            "unexpected =",
-            "answers =",
-            "answers =",
-            "unexpected =",
-            "answers =",
-        ),
+        ANSWERED,
     ),
     "an unknown error": (
         sealed(INFO, REQUEST, Notify(8000)),
-        (
-            "unexpected =",
-            "unexpected =",
-            "unexpected =",
-            "unexpected =",
-            "answers =",
-            "answers =",
-            "unexpected =",
-            "answers =",
-        ),
+        ANSWERED,
     ),
     "a critical payload in a request": (
         critical(REQUEST),

@@ -76,7 +76,6 @@ def test_many_connections_leave_nothing_behind() -> None:
     network.run(120)
     assert not bob.endpoint._sessions
     assert not bob.endpoint._sessions.half_open
-    assert not bob.endpoint._rivals._useless
     assert not bob.sas
 
 

@@ -120,9 +120,9 @@ def _spis(generation: int) -> tuple[int, int]:
     return of_alice.inbound_spi, of_bob.inbound_spi
 
 
-def resident_octets() -> int:
-    """Of this process, both engines in it."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+def resident_octets(process: int | str = "self") -> int:
+    """Of a process; of this one, both engines in it."""
+    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
     return pages * resource.getpagesize()
 
 
@@ -136,7 +136,7 @@ def soak(seconds: float) -> bool:
         it = Soak(alice, bob)
         it.begin()
         probes = [Probes(left, right, BOB), Probes(right, left, ALICE)]
-        stream = _streams(stack, left, right, seconds)
+        stream = streams(stack, left, right, seconds)
         for one in probes:
             one.start()
         began, told = time.monotonic(), 0.0
@@ -154,7 +154,7 @@ def soak(seconds: float) -> bool:
         return _judge(time.monotonic() - began, it, probes)
 
 
-def _streams(
+def streams(
     stack: ExitStack, left: Namespace, right: Namespace, seconds: float
 ) -> subprocess.Popen[bytes]:
     """TCP both ways at once for longer than that."""

@@ -128,18 +128,19 @@ def _run(argv: list[str]) -> int:
     if argv[0] not in VERBS and not argv[0].startswith("-"):
         raise UsageError(f'there is no verb "{argv[0]}". {_nearest_verb(argv[0])}')
     try:
-        arguments = _make_parser().parse_args(argv)
+        arguments = _make_parser(argv[0]).parse_args(argv)
     except SystemExit as done:  # after --help
         return int(done.code or 0)
     return int(arguments.run(arguments))
 
 
-def _make_parser() -> argparse.ArgumentParser:
+def _make_parser(asked: str) -> argparse.ArgumentParser:
+    """Of the verb that is asked for; the others need not be loaded."""
     parser = _TopParser(prog="hushwire", allow_abbrev=False)
     subparsers = parser.add_subparsers(
         metavar="VERB", required=True, parser_class=_Parser, prog="hushwire"
     )
-    for verb in VERBS:
+    for verb in VERBS if asked not in VERBS else (asked,):
         import_module(f"hushwire.cli.{verb}").add_parser(subparsers)
     return parser
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from hushwire.config import keys
+from hushwire.config.certificate_keys import KEYS
 from hushwire.config.errors import BadValueError
 from hushwire.config.files import read
 from hushwire.config.model import CertificateConfig, IpAddress
@@ -26,15 +27,6 @@ from hushwire.crypto.x509 import Certificate
 from hushwire.sa.identity import Identity
 from hushwire.wire.registry import IdType
 
-KEYS = {
-    "cert_file": '"alice.pem"',
-    "ca_file": '"ca.pem"',
-    "crl_file": '"ca.crl"',
-    "crl_url": '"http://ca.example.org/ca.crl"',
-    "crl": '"require"',
-    "key_purpose": '"any"',
-    "rsa": '"pkcs1"',
-}
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 _MOST_OCTETS = 1 << 20
 _URL = re.compile(r"https?://[!-~]+")
@@ -146,9 +138,16 @@ def own_id(table: Table, own: Certificate, given: Identity | None) -> Identity:
 def read_crls(path: Path) -> tuple[Crl, ...]:
     """The revocation lists in a file. Raises `BadValueError`."""
     try:
-        return Crl.from_file(_octets(path, LARGEST_CRL))
+        lists = Crl.from_file(_octets(path, LARGEST_CRL))
     except CertificateFormatError as error:
         raise BadValueError(f"{path}: {error}") from error
+    for crl in lists:
+        if crl.flaw:
+            # Silently it would revoke nothing.
+            raise BadValueError(
+                f"{path}: the revocation list of {crl.issuer} says nothing to us: {crl.flaw}"
+            )
+    return lists
 
 
 def _read(path: Path, whose: str) -> tuple[Certificate, ...]:

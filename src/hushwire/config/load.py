@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hushwire.config import values
 from hushwire.config.between import check_peers
-from hushwire.config.certificates import KEYS as CERTIFICATE_KEYS
+from hushwire.config.certificate_keys import KEYS as CERTIFICATE_KEYS
 from hushwire.config.errors import BadValueError, ConfigError
 from hushwire.config.hosts import transport_hosts
 from hushwire.config.lifetimes import KEYS as LIFETIME_KEYS

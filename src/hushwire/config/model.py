@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from ipaddress import (
     IPv4Address,
@@ -14,15 +14,19 @@ from ipaddress import (
     IPv6Network,
 )
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from hushwire.crypto.chain import Trust
 from hushwire.crypto.sign import PrivateKey, PublicKey
-from hushwire.crypto.x509 import Certificate
+from hushwire.records import dataclass
 from hushwire.sa.association import Encap, Mode
 from hushwire.sa.identity import Identity
 from hushwire.sa.lifetimes import Lifetimes
 from hushwire.sa.ppk import Ppk
 from hushwire.wire.ike.payloads.sa import Transform
+
+if TYPE_CHECKING:  # slow to load, and few tunnels have certificates
+    from hushwire.crypto.chain import Trust
+    from hushwire.crypto.x509 import Certificate
 
 IpAddress = IPv4Address | IPv6Address
 IpInterface = IPv4Interface | IPv6Interface

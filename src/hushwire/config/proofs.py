@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from hushwire.config import keys, values
-from hushwire.config.certificates import certificates, own_id, peer_id
 from hushwire.config.model import CertificateConfig, InterfaceConfig, IpAddress
 from hushwire.config.table import Table
 from hushwire.crypto.sign import PrivateKey, PublicKey
+from hushwire.records import dataclass
 from hushwire.sa.identity import Identity
 from hushwire.wire.registry import IdType
 
@@ -46,6 +44,8 @@ def proof(table: Table, interface: InterfaceConfig, interface_table: Table) -> P
         return Proof(None, psk, None, None)
     if public_key is not None:
         return Proof(public_key, None, None, _checked(table, own, public_key))
+    from hushwire.config.certificates import certificates
+
     by_certificates = certificates(table, interface_table, own)
     if by_certificates is None:
         what = f"{table.name} has neither public_key nor psk_file nor ca_file"
@@ -60,6 +60,8 @@ def identities(
     remote = table.parse("id", values.identity)
     local = table.parse("local_id", values.identity)
     if by.certificates is not None:
+        from hushwire.config.certificates import own_id, peer_id
+
         own = by.certificates.chain[0]
         return peer_id(table, endpoint, remote), own_id(table, own, local)
     if by.public_key is not None and by.private_key is not None:

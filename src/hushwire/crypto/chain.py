@@ -8,14 +8,14 @@ failed. The checks here are in the order of what they cost, the signatures last.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import pairwise
 
 from hushwire.crypto.constraints import violation
 from hushwire.crypto.crl import Crls, Revocation
-from hushwire.crypto.errors import CryptoError
-from hushwire.crypto.flaws import Flaw
+from hushwire.crypto.flaws import Flaw, UntrustedError
 from hushwire.crypto.x509 import Certificate
+from hushwire.records import dataclass
 
 MOST_CERTIFICATES = 6
 """In one chain, from the peer's to the authority."""
@@ -36,16 +36,6 @@ class Trust:
     crls: Crls = field(default_factory=Crls)
     revocation: Revocation = Revocation.IF_PRESENT
     any_purpose: bool = False
-
-
-class UntrustedError(CryptoError):
-    """The peer: its certificate does not prove anything. `certificate` is the one that fails."""
-
-    def __init__(self, flaw: Flaw, certificate: Certificate | None, detail: str = "") -> None:
-        super().__init__(f"{flaw.value}: {detail}" if detail else flaw.value)
-        self.flaw = flaw
-        self.certificate = certificate
-        self.detail = detail
 
 
 def verify(
@@ -151,9 +141,9 @@ class _Search:
 
     def _check_revocation(self, certificate: Certificate, issuer: Certificate) -> None:
         lists = [crl for crl in self._trust.crls.lists if crl.covers(certificate, issuer)]
-        # Of several sources the worst counts (RFC 4945 §5.2.1), and a list that is too old does not
-        # make a revoked certificate good again.
-        if any(certificate.serial in crl.serials and crl.since <= self._now for crl in lists):
+        # Of several sources the worst counts (RFC 4945 §5.2.1), and a list that is too old, or too
+        # new for our clock, does not make a revoked certificate good again.
+        if any(certificate.serial in crl.serials for crl in lists):
             raise UntrustedError(Flaw.REVOKED, certificate)
         if self._trust.revocation is Revocation.IF_PRESENT:
             return

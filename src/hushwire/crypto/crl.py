@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from cryptography import x509
@@ -13,6 +13,7 @@ from cryptography.x509.oid import ExtensionOID
 from hushwire.crypto.dn import name_text
 from hushwire.crypto.errors import CertificateFormatError
 from hushwire.crypto.x509 import Certificate, signature_flaw
+from hushwire.records import dataclass
 
 MOST_OCTETS = 16 << 20
 """Of one list: several hundred thousand revoked certificates."""
@@ -93,16 +94,23 @@ class Crl:
             _pyca=read,
         )
 
+    @property
+    def series(self) -> tuple[str, object]:
+        """Whose it is, and about which certificates: the newest list of a series has them all."""
+        return self.issuer, self._scope
+
     def current(self, now: float) -> bool:
         return self.since <= now and (self.until is None or now < self.until)
 
     def covers(self, certificate: Certificate, issuer: Certificate) -> bool:
         """Is this the issuer's own list, and one that this certificate would be on?"""
+        return self._in_scope(certificate) and self.is_by(issuer)
+
+    def is_by(self, issuer: Certificate) -> bool:
+        """Is this the issuer's own list, and one from which something can be concluded?"""
         if self.flaw or self._pyca.issuer != issuer.pyca.subject:
             return False
         if issuer.key_usage is not None and not issuer.key_usage.crl_sign:
-            return False
-        if not self._in_scope(certificate):
             return False
         try:
             return self._pyca.is_signature_valid(issuer.pyca.public_key())  # type: ignore[arg-type]

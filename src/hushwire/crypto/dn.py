@@ -7,8 +7,10 @@ write them: C=CH, O=Example, CN=bob. (RFC 4514 has them the other way round.)
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-from cryptography import x509
+if TYPE_CHECKING:
+    from cryptography import x509
 
 _PART = re.compile(r"(?:[^,\\]|\\.)+")
 _LONGEST_TEXT = 300
@@ -16,6 +18,8 @@ _LONGEST_TEXT = 300
 
 def dn_from_text(text: str) -> bytes:
     """The name in DER. Raises `ValueError`."""
+    from cryptography import x509  # slow to load, and few identities are names
+
     parts = [re.sub(r"\s*=\s*", "=", part.strip(), count=1) for part in _PART.findall(text)]
     name = x509.Name.from_rfc4514_string(",".join(reversed(parts)))
     if not name.rdns:
@@ -32,8 +36,12 @@ def dn_text(der: bytes) -> str:
 
 
 def name_text(name: x509.Name) -> str:
-    """The same of a name already read. What a terminal would obey instead of print is a ?."""
-    text = ", ".join(part.rfc4514_string() for part in name.rdns)
+    """The same of a name already read, `printable`."""
+    return printable(", ".join(part.rfc4514_string() for part in name.rdns))
+
+
+def printable(text: str) -> str:
+    """Cut where it is long. What a terminal would obey instead of print is a ?."""
     shown = "".join(letter if letter.isprintable() else "?" for letter in text)
     return shown if len(shown) <= _LONGEST_TEXT else f"{shown[:_LONGEST_TEXT]}…"
 
@@ -49,6 +57,8 @@ def same_dn(one: bytes, other: bytes) -> bool:
 
 
 def _parse(der: bytes) -> x509.Name:
+    from cryptography import x509
+
     try:
         return x509.Name.from_bytes(der)
     except Exception as error:  # whatever the library finds in a stranger's octets

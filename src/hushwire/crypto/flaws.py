@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from hushwire.crypto.errors import CryptoError
+
+if TYPE_CHECKING:
+    from hushwire.crypto.x509 import Certificate
 
 
 class Flaw(StrEnum):
@@ -27,3 +33,13 @@ class Flaw(StrEnum):
     WRONG_NAME = "another name"
     WRONG_METHOD = "another method of authentication"
     BAD_PROOF = "not proved"
+
+
+class UntrustedError(CryptoError):
+    """The peer: its certificate does not prove anything. `certificate` is the one that fails."""
+
+    def __init__(self, flaw: Flaw, certificate: Certificate | None, detail: str = "") -> None:
+        super().__init__(f"{flaw.value}: {detail}" if detail else flaw.value)
+        self.flaw = flaw
+        self.certificate = certificate
+        self.detail = detail

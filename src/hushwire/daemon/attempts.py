@@ -108,13 +108,9 @@ class Attempts:
 
     def _retry_unless_busy(self, name: str) -> None:
         if not self._endpoint.busy(name) and not self._ending.begun:
-            self._retry(name)
-
-    def _retry(self, name: str) -> None:
-        """Try again by itself."""
-        seconds = self._pause(name)
-        self._journal.event(Retrying(name, seconds))
-        self._spawn(self._connect(self._peers[name], seconds))
+            seconds = self._pause(name)
+            self._journal.event(Retrying(name, seconds))
+            self._spawn(self._connect(self._peers[name], seconds))
 
     def _pause(self, name: str) -> float:
         """Seconds before the next attempt: one, then twice as long each time, up to a minute."""
@@ -165,7 +161,7 @@ class Attempts:
             cure = "Is the network up, and the endpoint right?"
             self._ending.break_off(SystemFailureError(f"peer {peer.name}", str(error), cure))
         else:
-            self._retry(peer.name)
+            self.failed(peer.name)
 
     async def _connect_in_tcp(
         self, peer: PeerConfig, remote: IpAddress, *, again: bool = False

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from hushwire.config.model import Config
-from hushwire.crypto.x509 import Certificate
 from hushwire.explain.certificates import day
+
+if TYPE_CHECKING:
+    from hushwire.crypto.x509 import Certificate
 
 _SOON_SECONDS = 14 * 86400.0
 
@@ -26,11 +29,11 @@ def _warnings(config: Config, now: float) -> Iterator[str]:
         for certificate in own.trust.anchors:
             yield from _about(certificate, "the authority", now, "nobody of its is believed")
         for crl in own.trust.crls.lists:
-            if not crl.current(now):
-                yield (
-                    f"Warning: the revocation list of {crl.issuer} in {own.crl_file} was good "
-                    f"until {day(crl.until or 0.0)}. Get its newest one."
-                )
+            what = f"Warning: the revocation list of {crl.issuer} in {own.crl_file}"
+            if now < crl.since:
+                yield f"{what} is of {day(crl.since)}: is this host's clock right?"
+            elif crl.until is not None and not crl.current(now):
+                yield f"{what} was good until {day(crl.until)}. Get its newest one."
 
 
 def _about(certificate: Certificate, what: str, now: float, then: str) -> Iterator[str]:

@@ -8,6 +8,7 @@ from hushwire.config.model import Config, PeerConfig, Start
 from hushwire.engines.base import Counters, SaCounters
 from hushwire.ike.endpoint import Endpoint, SessionView
 from hushwire.ike.tasks.child import selector_texts
+from hushwire.sa.association import ChildSa
 
 Facts = dict[str, object]
 
@@ -64,6 +65,7 @@ def _peer_facts(
         "ike_age": round(now - view.since, 1),
         "ike_rekey_in": _in(view.rekey_at, now),
         "child_sas": len(view.children),
+        "sas": [_sa_facts(sa, counters, now) for sa in view.children],
     }
     if view.child is None:
         return facts
@@ -80,6 +82,13 @@ def _peer_facts(
         "remote": list(remote),
     }
     used = counters.sas.get(view.child.inbound_spi)
+    return facts | _traffic(used, now) if used else facts
+
+
+def _sa_facts(sa: ChildSa, counters: Counters, now: float) -> Facts:
+    """One SA pair that is installed, the oldest first; replaced ones drain for some seconds."""
+    facts: Facts = {"spi_in": f"0x{sa.inbound_spi:08x}", "spi_out": f"0x{sa.outbound_spi:08x}"}
+    used = counters.sas.get(sa.inbound_spi)
     return facts | _traffic(used, now) if used else facts
 
 

@@ -1,7 +1,9 @@
 """Revocation lists while we run: files that change, and addresses on the web.
 
 Only what the configuration names is ever read or fetched. A list that cannot be had leaves the one
-before in its place; whether that still counts is `crypto/chain.py`'s to say.
+before in its place; whether that still counts is `crypto/chain.py`'s to say. So does one from the
+web that is forged or older: whoever stands between us and the server cannot take back what has been
+revoked.
 """
 
 from __future__ import annotations
@@ -10,12 +12,16 @@ import asyncio
 from collections.abc import Iterable
 from pathlib import Path
 from threading import Thread
+from typing import TYPE_CHECKING
 
-from hushwire.config.certificates import read_crls
 from hushwire.config.errors import BadValueError
 from hushwire.config.model import CertificateConfig, PeerConfig
-from hushwire.crypto.crl import Crl
+from hushwire.crypto.errors import CertificateFormatError
 from hushwire.daemon.journal import Journal
+
+if TYPE_CHECKING:
+    from hushwire.crypto.crl import Crl
+    from hushwire.crypto.x509 import Certificate
 
 _LOOK_SECONDS = 30.0
 _FETCH_EVERY_SECONDS = 3600.0
@@ -34,6 +40,15 @@ class Revocations:
         }
         self._due = {user.crl_url: 0.0 for user in self._users if user.crl_url is not None}
         self._from_file = {user.crl_file: user.trust.crls.lists for user in self._users}
+        self._authorities: dict[str | None, tuple[Certificate, ...]] = {
+            url: tuple(
+                certificate
+                for user in self._users
+                if user.crl_url == url
+                for certificate in (*user.trust.anchors, *user.chain)
+            )
+            for url in self._due
+        }
         self._from_web: dict[str | None, tuple[Crl, ...]] = {}
         self._troubles: dict[object, str] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -57,6 +72,8 @@ class Revocations:
                 self._begin(url)
 
     def _reread(self, path: Path) -> None:
+        from hushwire.config.certificates import read_crls
+
         try:
             self._from_file[path] = read_crls(path)
         except BadValueError as error:
@@ -67,7 +84,10 @@ class Revocations:
             self._publish()
 
     def _begin(self, url: str) -> None:
-        """In a thread of its own, that nobody waits for at the end."""
+        """In a thread of its own, that nobody waits for at the end.
+
+        What it brings is not read there: `warnings.catch_warnings` is not for threads.
+        """
 
         def work() -> None:
             # What speaks HTTP takes long to load, and most tunnels never ask for it.
@@ -81,14 +101,31 @@ class Revocations:
 
         Thread(target=work, name="crl", daemon=True).start()
 
-    def _fetched(self, url: str, found: tuple[Crl, ...] | str) -> None:
-        if isinstance(found, str):
+    def _fetched(self, url: str, found: bytes | str) -> None:
+        from hushwire.crypto.crl import Crl
+
+        try:
+            newer = found if isinstance(found, str) else self._newer(url, Crl.from_file(found))
+        except CertificateFormatError as error:
+            newer = f"{error}."
+        if isinstance(newer, str):
             self._due[url] = self._loop.time() + _FETCH_AGAIN_SECONDS
-            self._trouble(url, f"{url}: no revocation list from there: {found}")
+            self._trouble(url, f"{url}: no revocation list from there: {newer}")
             return
         self._troubles.pop(url, None)
-        self._from_web[url] = found
+        self._from_web[url] = newer
         self._publish()
+
+    def _newer(self, url: str, found: tuple[Crl, ...]) -> tuple[Crl, ...] | str:
+        """What counts of that address from now on, or why nothing of `found` does."""
+        before = {crl.series: crl for crl in self._from_web.get(url, ())}
+        for crl in found:
+            if not any(crl.is_by(one) for one in self._authorities[url]):
+                why = crl.flaw or f"no authority in ca_file or cert_file has signed {crl.issuer}'s"
+                return f"{why}."
+            if (last := before.pop(crl.series, None)) is not None and crl.since < last.since:
+                return f"{crl.issuer}'s is older than the one that was there before."
+        return (*found, *before.values())
 
     def _publish(self) -> None:
         for user in self._users:

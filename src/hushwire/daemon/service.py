@@ -38,6 +38,7 @@ from hushwire.daemon.startup import Startup
 from hushwire.daemon.streams import Streams
 from hushwire.daemon.telling import Telling
 from hushwire.daemon.together import Together
+from hushwire.daemon.unanswered import Unanswered
 from hushwire.engines.base import (
     Acquire,
     Engine,
@@ -243,6 +244,7 @@ class Service:
         opened.callback(self._carrying.close)
         self._renewal = Renewal(config.peers, engine, endpoint, self._carry_out)
         opened.callback(self._renewal.close)
+        opened.callback(Unanswered(engine, endpoint, self._carry_out).close)
         self._roaming = Roaming(run, endpoint, self._attempts, self._carry_out, device)
         self._roaming.begin(opened)
         opened.callback(Revocations(config.peers, self._journal).close)
@@ -262,11 +264,10 @@ class Service:
 
     async def _close_tunnels(self) -> None:
         """Tell every peer; as long as `Limits.close_seconds`, or until a second signal."""
-        self._ending.rearm()
         self._carry_out(self._endpoint.close(self._loop.time()))
-        while not self._endpoint.idle and not self._ending.begun:
+        while not self._endpoint.idle and not self._ending.at_once:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._ending.wait(), 0.02)
+                await asyncio.wait_for(self._ending.wait_at_once(), 0.02)
 
     def _starting(self) -> Iterable[str]:
         return (peer.name for peer in self._config.peers if peer.start is Start.UP)

@@ -7,17 +7,11 @@ import os
 import time
 from asyncio import AbstractEventLoop
 from contextlib import ExitStack, suppress
-from dataclasses import asdict
 from pathlib import Path
 from socket import socket
 
 from hushwire.config.model import Config, IpAddress
 from hushwire.daemon.sockets import IKE_PORT, NATT_PORT
-from hushwire.explain.causes import Place, why
-from hushwire.explain.ladder import headline, ladder
-from hushwire.explain.outcome import Event, Failure
-from hushwire.explain.trace import Attempt, Decision, Step
-from hushwire.explain.wireshark import ESP_TABLE, IKE_TABLE, esp_lines, ike_line, readable
 from hushwire.ike.endpoint import Endpoint
 from hushwire.system import netns
 from hushwire.system.unreachable import open_unreachable, receive_unreachable
@@ -50,6 +44,8 @@ class Telling:
 
     def facts(self) -> Facts:
         """Everything, as plain JSON values; the oldest attempt first."""
+        from hushwire.daemon.attempt_facts import attempt_facts  # slow to load
+
         since = time.time() - self._loop.time()
         return {
             "interface": self._config.interface.name,
@@ -63,6 +59,8 @@ class Telling:
 
     def keys(self) -> Facts:
         """The tables for Wireshark, and sentences about what it cannot read."""
+        from hushwire.explain.wireshark import ESP_TABLE, IKE_TABLE, esp_lines, ike_line, readable
+
         ike: list[str] = []
         esp: list[str] = []
         unreadable: list[str] = []
@@ -91,38 +89,6 @@ class Telling:
                 self._endpoint.trace.icmp(
                     error.destination, error.port, sender, error.kind, self._loop.time()
                 )
-
-
-def attempt_facts(attempt: Attempt, config: Config, since: float) -> Facts:
-    """One attempt; `since` is what the clock of day showed when `began` was 0."""
-    # `hushwire quick` has no file, and no words for what a file can say.
-    file = str(config.path) if config.lines else "a file for hushwire run"
-    place = Place(file, attempt.peer or "…", config.lines.get(attempt.peer, {}))
-    return {
-        "peer": attempt.peer,
-        "address": attempt.right_address,
-        "role": "initiator" if attempt.initiator else "responder",
-        "began": round(attempt.began + since, 3),
-        "outcome": None if attempt.outcome is None else _event_facts(attempt.outcome),
-        "steps": [_step_facts(step) for step in attempt.steps],
-        "left_out": attempt.left_out,
-        "ladder": ladder(attempt),
-        "why": why(attempt, place),
-    }
-
-
-def _step_facts(step: Step) -> Facts:
-    kind = type(step).__name__
-    if isinstance(step, Decision):
-        return {"step": kind, "at": step.at, **_event_facts(step.event)}
-    return {"step": kind, **asdict(step)}
-
-
-def _event_facts(event: Event) -> Facts:
-    facts: Facts = {"event": type(event).__name__, **asdict(event), "sentence": headline(event)}
-    if isinstance(event, Failure):
-        facts["cause"] = event.cause.value
-    return facts
 
 
 # After the end: so that `explain` can still tell.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from hushwire.config.model import EngineChoice
 from hushwire.engines.base import Engine
-from hushwire.engines.python.engine import PythonEngine
 from hushwire.system.core import why_missing
 from hushwire.system.errors import SystemFailureError
 
@@ -15,10 +14,10 @@ def make_engine(choice: EngineChoice) -> tuple[Engine, str]:
     Raises `SystemFailureError` when the one that was asked for is not here.
     """
     if choice is EngineChoice.PYTHON:
-        return PythonEngine(), ""
+        return _python(), ""
     if why := why_missing():
         if choice is EngineChoice.AUTO:
-            return PythonEngine(), f"The native engine is not here, so Python moves packets: {why}."
+            return _python(), f"The native engine is not here, so Python moves packets: {why}."
         raise SystemFailureError(
             "the native engine",
             f"it is not here: {why}",
@@ -28,3 +27,9 @@ def make_engine(choice: EngineChoice) -> tuple[Engine, str]:
     from hushwire.engines.native.engine import NativeEngine
 
     return NativeEngine(), ""
+
+
+def _python() -> Engine:
+    from hushwire.engines.python.engine import PythonEngine  # slow to load, and seldom needed
+
+    return PythonEngine()

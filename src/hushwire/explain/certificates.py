@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from hushwire.crypto.flaws import Flaw
-from hushwire.crypto.x509 import Certificate
 from hushwire.explain.outcome import NotAuthenticated
+from hushwire.records import dataclass
 from hushwire.sa.identity import Identity
+
+if TYPE_CHECKING:
+    from hushwire.crypto.x509 import Certificate
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,8 +54,8 @@ def close_useless(session: Session, turn: Turn) -> None:
         name = session.peer_name
         end(session, PeerMisbehaved(name, "IKE_AUTH", "it keeps an IKE SA without a tunnel"), turn)
         delete_ike_sa(session, state.secrets, name, turn)
-    elif isinstance(state, Established):
-        close(session, turn, quiet=True, heir=session.sessions.another(session))
+    elif (heir := session.sessions.another(session)) is not None:
+        close(session, turn, quiet=True, heir=heir)
 
 
 def without_tunnel(session: Session, state: Established, turn: Turn) -> None:
@@ -135,7 +135,8 @@ def end(
         session.rival = None
         rival.predecessor = None
         close(rival, turn, quiet=True)
-    if outcome is not None:
+    stranger = isinstance(state, HalfOpen)
+    if outcome is not None and (not stranger or session.sessions.news.take(turn.now)):
         turn.report(outcome)
 
 

@@ -7,26 +7,30 @@ One class for each; `ike/tasks/auth.py` knows none of them, only these answers:
     sign()     our AUTH payload over the octets of RFC 7296 §2.15
     check()    the peer's AUTH payload, and the certificates it came with
 
-A new way is one more class, and one more name in `Credential`.
+A new way is one more class, and one more name in `Credential`. What reads certificates is loaded
+where it is used: that takes long, and few tunnels have any.
 """
 
 from __future__ import annotations
 
 import hmac
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import field
+from typing import TYPE_CHECKING, ClassVar
 
-from hushwire.crypto import chain, x509
-from hushwire.crypto.chain import Trust, UntrustedError
 from hushwire.crypto.errors import BadSignatureError, CertificateFormatError, CryptoError
-from hushwire.crypto.flaws import Flaw
+from hushwire.crypto.flaws import Flaw, UntrustedError
 from hushwire.crypto.prf import Prf
 from hushwire.crypto.sign import PrivateKey, PublicKey
+from hushwire.records import dataclass
 from hushwire.sa.identity import Identity
 from hushwire.wire.ike.payloads.authentication import Authentication
 from hushwire.wire.ike.payloads.certificate import Certificate, CertificateRequest
 from hushwire.wire.registry import AuthMethod, CertEncoding, IdType
+
+if TYPE_CHECKING:
+    from hushwire.crypto import x509
+    from hushwire.crypto.chain import Trust
 
 _KEY_PAD = b"Key Pad for IKEv2"
 
@@ -117,8 +121,7 @@ class Certificates:
         return tuple(Certificate(CertEncoding.X509_SIGNATURE, one.der) for one in self.chain)
 
     def wanted(self) -> tuple[CertificateRequest, ...]:
-        authorities = x509.authorities_hash(self.trust.anchors)
-        return (CertificateRequest(CertEncoding.X509_SIGNATURE, authorities),)
+        return (_request(self.trust.anchors),)
 
     def sign(self, _prf: Prf, octets: bytes, peer_hashes: frozenset[int]) -> Authentication:
         if peer_hashes:
@@ -133,6 +136,8 @@ class Certificates:
 
     def check(self, claim: Claim, _prf: Prf, octets: bytes, wall: float) -> None:
         """Raises `UntrustedError`. What costs a signature comes last."""
+        from hushwire.crypto import chain
+
         if claim.auth.method == AuthMethod.SHARED_KEY_MIC:
             raise UntrustedError(Flaw.WRONG_METHOD, None, method_text(claim.auth.method))
         own, others = _read(claim.certificates)
@@ -166,11 +171,19 @@ def certificates_wanted(credentials: Iterable[Credential]) -> CertificateRequest
     )
     if not anchors:
         return None
-    return CertificateRequest(CertEncoding.X509_SIGNATURE, x509.authorities_hash(anchors))
+    return _request(anchors)
+
+
+def _request(anchors: tuple[x509.Certificate, ...]) -> CertificateRequest:
+    from hushwire.crypto.x509 import authorities_hash
+
+    return CertificateRequest(CertEncoding.X509_SIGNATURE, authorities_hash(anchors))
 
 
 def _read(payloads: Sequence[Certificate]) -> tuple[x509.Certificate, tuple[x509.Certificate, ...]]:
     """The peer's own certificate, which comes first (RFC 7296 §3.6), and all others."""
+    from hushwire.crypto import x509
+
     shown = [
         payload.data for payload in payloads if payload.encoding == CertEncoding.X509_SIGNATURE
     ]

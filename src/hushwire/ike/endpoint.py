@@ -2,14 +2,15 @@
 
     datagram(bytes, path, now) ─► header and cookie checks, before any state ─► session ─► effects
 
-Every call returns the effects that it wants, in order, the last one always a `SetTimer`. The
-endpoint has no clock, no randomness and no socket of its own.
+Every call returns the effects that it wants, in order. The last one is a `SetTimer`, but where a
+datagram has changed nothing: the timer stays then, and nobody without keys can have every IKE SA
+looked at. The endpoint has no clock, no randomness and no socket of its own.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from hushwire.crypto.exchange import Rng
 from hushwire.explain.recorder import Recorder
@@ -127,15 +128,15 @@ class Endpoint:
         if self._strangers.turned_away(data, path, turn):
             self._hints.unknown_ike_sa(data, path, turn)
             return turn.effects
+        changed = False
         try:
             _check_size(data)
             message = Message.parse(data)
             ports = path.remote.port, path.local.port
             self.trace.received(data, path.remote.ip, ports, tcp=path.carrier is Carrier.TCP)
-            if is_hint(message):
-                self._hints.take(message, path, turn)
-                return self._done(turn)
-            check_outer(message)
+            hint = is_hint(message)
+            if not hint:
+                check_outer(message)
         except UnsupportedVersionError:
             refuse_version(data, path, turn)
         except UnsupportedCriticalPayloadError as error:
@@ -144,8 +145,12 @@ class Endpoint:
             turn.drop(IkeDrop.MALFORMED)
             turn.distrust(path)
         else:
-            self._dispatch(Incoming(message, data, path), turn)
-        return self._done(turn)
+            changed = (
+                self._hints.take(message, path, turn)
+                if hint
+                else self._dispatch(Incoming(message, data, path), turn)
+            )
+        return self._done(turn) if changed else turn.effects
 
     def reconnected(self, before: Path, path: Path, now: float) -> list[Effect]:
         """In place of our lost TCP connection `before` there is a new one."""
@@ -200,6 +205,14 @@ class Endpoint:
         if session is not None:
             session.heard(at)
 
+    def carried(self, packets: Mapping[int, tuple[int, int]], now: float) -> list[Effect]:
+        """So many packets each CHILD_SA has carried out and in, by inbound SPI; told often.
+
+        Where packets go and none come, the peer is asked whether it lives.
+        """
+        asking = [life.unanswered(session, packets, now) for session in self._sessions]
+        return self._done(self._turn(now)) if any(asking) else []
+
     def unknown_spi(self, spi: int, path: Path, now: float) -> list[Effect]:
         """The engine has got ESP by an SPI that no SA has."""
         turn = self._turn(now)
@@ -241,25 +254,25 @@ class Endpoint:
 
     # From a message to its session.
 
-    def _dispatch(self, incoming: Incoming, turn: Turn) -> None:
+    def _dispatch(self, incoming: Incoming, turn: Turn) -> bool:
+        """Can it have changed anything?"""
         header = incoming.header
         if header.exchange == ExchangeType.IKE_SA_INIT and not header.response:
-            self._strangers.knock(incoming, turn)
-            return
+            return self._strangers.knock(incoming, turn)
         own_spi = header.responder_spi if header.initiator else header.initiator_spi
         session = self._sessions.get(own_spi)
         if session is None or header.initiator == (session.role is Role.INITIATOR):
             turn.drop(IkeDrop.UNKNOWN_SPI)
-            return
+            return False
         before = session.state
         if header.exchange == ExchangeType.IKE_SA_INIT:
             opening.init_response(session, incoming, turn)
             self._rivals.first_answered_wins(session, turn)
-        else:
-            session.redundant = self._rivals.has_another(session)
-            exchanges.protected(session, incoming, tuple(self._peers.values()), turn)
+        elif not exchanges.protected(session, incoming, tuple(self._peers.values()), turn):
+            return False
         if isinstance(session.state, Established) and not isinstance(before, Established):
             self._rivals.established(session, turn)
+        return True
 
     # Plumbing.
 
@@ -269,7 +282,7 @@ class Endpoint:
 
     def _done(self, turn: Turn) -> list[Effect]:
         self._sessions.forget_closed(turn.now)
-        at = self._rivals.deadline()
+        at = math.inf
         for session in self._sessions:
             life.work(session, turn)
             at = min(at, life.deadline(session))

@@ -13,7 +13,6 @@ from hushwire.explain.outcome import ClosedByPeer, PeerMisbehaved
 from hushwire.ike import closing, followups, inheritance, life, opening, renewal, roaming
 from hushwire.ike.children import Children, Stage
 from hushwire.ike.failure import exchange_name
-from hushwire.ike.fragments import Opened
 from hushwire.ike.inputs import IkeDrop, Incoming, Peer, Turn
 from hushwire.ike.jobs import DeleteChildren, Inform, Job, Liveness, MakeChild, RekeyIke
 from hushwire.ike.link import Request
@@ -36,26 +35,28 @@ from hushwire.wire.ike.rules import check_inner
 from hushwire.wire.registry import ExchangeType, NotifyType
 
 
-def protected(session: Session, incoming: Incoming, peers: Sequence[Peer], turn: Turn) -> None:
-    """A message with an SK payload, in any state."""
+def protected(session: Session, incoming: Incoming, peers: Sequence[Peer], turn: Turn) -> bool:
+    """A message with an SK payload, in any state: is it genuine, and none of before?"""
     header = incoming.header
     window = session.link.window
     arrival = window.arrival(header.message_id, incoming.data)
     if not header.response and arrival in (Arrival.REPEATED, Arrival.RESEALED):
         _again(session, incoming, arrival, turn)
-        return
+        return False
     wanted = window.awaits(header.message_id) if header.response else arrival is Arrival.NEW
     if not wanted:
         turn.drop(IkeDrop.OUTSIDE_WINDOW)
-        return
+        return False
     secrets = session.secrets()
-    if secrets is None or not _room(session, incoming):
-        turn.drop(IkeDrop.UNEXPECTED if secrets is None else IkeDrop.TOO_MANY_FRAGMENTS)
-        return
+    if secrets is None:
+        turn.drop(IkeDrop.UNEXPECTED)
+        return False
     try:
-        opened = session.link.open(incoming, secrets, session.limits.message_octets, turn)
+        opened = session.link.open(
+            incoming, secrets, session.limits.message_octets, turn, room=lambda: _room(session)
+        )
         if opened is None:
-            return
+            return True
         incoming = Incoming(
             replace(incoming.message, header=opened.header), opened.data, incoming.path
         )
@@ -65,17 +66,18 @@ def protected(session: Session, incoming: Incoming, peers: Sequence[Peer], turn:
         turn.trace.opened(payloads)
         check_inner(opened.header, payloads)
         if header.response:
-            _response(session, incoming, opened, turn)
+            _response(session, incoming, payloads, opened.plain, turn)
         else:
             _answer(session, Request(incoming, payloads, secrets, opened.plain), peers, turn)
     except BadIcvError:
         turn.drop(IkeDrop.BAD_ICV)
         turn.distrust(incoming.path)
-        return
+        return False
     except WireError as error:
         _malformed(session, Request(incoming, (), secrets), error, turn)
     session.heard_at = turn.now
     session.doubtful = False
+    return True
 
 
 def _again(session: Session, incoming: Incoming, arrival: Arrival, turn: Turn) -> None:
@@ -92,21 +94,21 @@ def _again(session: Session, incoming: Incoming, arrival: Arrival, turn: Turn) -
         turn.drop(IkeDrop.MALFORMED)
 
 
-def _room(session: Session, incoming: Incoming) -> bool:
-    """May a fragment be kept for somebody who has not proved anything? (RFC 7383 §5)"""
-    sealed = incoming.message.encrypted
-    if sealed is None or sealed.part is None or not isinstance(session.state, HalfOpen):
+def _room(session: Session) -> bool:
+    """May a fragment be kept, also of somebody who has not proved anything? (RFC 7383 §5)"""
+    if not isinstance(session.state, HalfOpen):
         return True
     return session.sessions.unproved_octets() < session.limits.unproved_octets
 
 
-def _response(session: Session, incoming: Incoming, opened: Opened, turn: Turn) -> None:
-    payloads = opened.payloads
+def _response(
+    session: Session, incoming: Incoming, payloads: tuple[Payload, ...], plain: bytes, turn: Turn
+) -> None:
     state, job, window = session.state, session.doing, session.link.window
     exchange = incoming.header.exchange
     if isinstance(state, IntermediateSent) and exchange == ExchangeType.IKE_INTERMEDIATE:
         window.answered()
-        opening.intermediate_response(session, state, payloads, opened.plain, turn)
+        opening.intermediate_response(session, state, payloads, plain, turn)
     elif isinstance(state, AuthSent) and exchange == ExchangeType.IKE_AUTH:
         window.answered()
         opening.auth_response(session, state, payloads, turn)
@@ -243,10 +245,12 @@ def _ended_by_peer(
         session.predecessor = None
         closing.closed(session, turn)
     else:
-        heir = session.sessions.another(session) if session.redundant else None
+        # Another one stands, or may stand already at the peer: then the end of this one is none.
+        redundant = session.sessions.has_another(session)
+        heir = session.sessions.another(session) if redundant else None
         if heir is not None and isinstance(heir.state, Established):
             heir.state.children.begun(turn)  # that is why it deletes this one (§2.8.3)
-        outcome = None if session.redundant else ClosedByPeer(peer.name)
+        outcome = None if redundant else ClosedByPeer(peer.name)
         closing.fail(session, outcome, turn, heir)
 
 

@@ -104,14 +104,15 @@ class Hints:
 
     # Taken.
 
-    def take(self, message: Message, path: Path, turn: Turn) -> None:
-        """Ask the peer whether it lives, if this may be the peer's word."""
+    def take(self, message: Message, path: Path, turn: Turn) -> bool:
+        """May this be the peer's word? Then it is asked whether it lives."""
         found = next((one for one in self._established(path) if _is_about(message, one)), None)
         if found is None or turn.now < found.doubted_at + BELIEVED_SECONDS:
             turn.drop(IkeDrop.UNEXPECTED)
-            return
+            return False
         found.doubted_at = turn.now
         found.doubtful = True
+        return True
 
     def _established(self, path: Path) -> list[Session]:
         """The IKE SAs with whoever is at the other end of this path."""

@@ -185,6 +185,8 @@ def inherit(new: Session, turn: Turn) -> None:
         return
     old.rival = None
     state = old.state
+    if new.mobility is not None:  # the old one may have moved since
+        new.link.path, new.mobility = old.link.path, roaming.inherited(old)
     if isinstance(state, Established):
         _hand_over(state, new, turn)
         _replace(old, state, turn)
@@ -202,6 +204,7 @@ def _successor(old: Session, verified: VerifiedPeer, agreed: Agreed[NewIke], tur
     new.reauth_at, new.wants_child = old.reauth_at, old.wants_child
     new.mobility, new.source = roaming.inherited(old), old.source
     new.unwanted, new.heir, new.up_since = old.unwanted, True, old.up_since
+    new.useless_at, new.rests_on = old.useless_at, old.rests_on
     new.state = Established(secrets, verified, Children(), turn.now)
     return new
 

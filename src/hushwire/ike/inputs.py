@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from hushwire.crypto.exchange import Rng
@@ -23,6 +23,7 @@ from hushwire.ike.effects import (
     TryTcp,
     UpdateSa,
 )
+from hushwire.records import dataclass
 from hushwire.sa.association import Carrier, ChildSa, Encap, Mode, Path
 from hushwire.sa.identity import Identity
 from hushwire.sa.lifetimes import Lifetimes
@@ -150,6 +151,7 @@ class IkeDrop(StrEnum):
     UNKNOWN_SPI = "unknown_spi"
     BAD_ICV = "bad_icv"
     OUTSIDE_WINDOW = "outside_window"
+    REPEATED_TOO_OFTEN = "repeated_too_often"
     UNEXPECTED = "unexpected"
     FRAGMENT_REPEATED = "fragment_repeated"
     TOO_MANY_FRAGMENTS = "too_many_fragments"

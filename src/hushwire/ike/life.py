@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from hushwire.explain.outcome import ClosedByUs, Reconnected
 from hushwire.ike import closing, connections, inheritance, renewal, roaming
@@ -68,6 +69,8 @@ def deadline(session: Session) -> float:
         times.append(session.heard_at + state.liveness)
     if isinstance(state, Established):
         times.append(state.children.deadline)
+        if session.predecessor is None:
+            times.append(session.useless_at)
         if session.awaited is not None:
             times.append(session.awaited.until)
             if not window.busy:
@@ -116,11 +119,11 @@ def work(session: Session, turn: Turn) -> None:
     if not isinstance(state, Established) or session.predecessor is not None:
         return
     children, may_make = state.children, turn.now >= session.retry_at
-    if session.awaited is not None:  # what the peer has begun goes first
+    if roaming.wants(session):
+        roaming.inform(session, state, turn)
+    elif session.awaited is not None:  # what the peer has begun goes first
         if turn.now >= session.heard_at + state.verified.peer.liveness:
             _ask_whether_it_lives(session, state, turn)
-    elif roaming.wants(session):
-        roaming.inform(session, state, turn)
     elif children.deleting(turn.now) or session.unwanted:
         _delete_children(session, state, turn)
     elif may_make and session.rekey_at <= turn.now:
@@ -166,6 +169,22 @@ def near_end(session: Session, spi: int, turn: Turn) -> None:
     child = state.children.inbound(spi) if isinstance(state, Established) else None
     if child is not None:
         child.rekey_at = min(child.rekey_at, turn.now)
+
+
+def unanswered(session: Session, packets: Mapping[int, tuple[int, int]], now: float) -> bool:
+    """Whether packets go to the peer and none come, so that it has to be asked.
+
+    So many its CHILD_SAs have carried out and in, by inbound SPI.
+    """
+    state = session.state
+    if not isinstance(state, Established):
+        return False
+    counts = [packets.get(child.sa.inbound_spi, (0, 0)) for child in state.children]
+    out, came = sum(one for one, _ in counts), sum(one for _, one in counts)
+    if session.unanswered.carried(out, came, now, state.verified.peer.liveness):
+        session.doubtful = True
+        return True
+    return False
 
 
 def _passed(limit: int | None, count: int) -> bool:

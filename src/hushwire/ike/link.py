@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Callable
 
 from hushwire.ike.fragments import Bound, Fit, Opened, Reassembly, plain
 from hushwire.ike.inputs import IkeDrop, Incoming, Patience, Turn
+from hushwire.ike.rates import Bucket
 from hushwire.ike.states import Role, Secrets
 from hushwire.ike.window import Window
+from hushwire.records import dataclass
 from hushwire.sa.association import Carrier, Path
 from hushwire.wire.ike.header import Header
 from hushwire.wire.ike.message import Payload
@@ -22,6 +25,10 @@ SMALLER_DATAGRAM_OCTETS = 576
 LEAST_DATAGRAM_OCTETS = {4: 256, 6: 1280}
 """However small a peer cuts its fragments, ours are not smaller."""
 TRIES_BEFORE_SMALLER = 2
+
+_REPEAT_RATE, _REPEAT_BURST = 5.0, 10.0
+"""The last response is repeated so often a second: more than any honest peer asks for."""
+
 _HEADERS_OCTETS = {4: 20 + 8, 6: 40 + 8}
 _MARKER_OCTETS = 4
 
@@ -72,6 +79,8 @@ class Link:
         self._asked: _Draft | None = None
         self._told: _Draft | None = None
         self._gathering = (Reassembly(), Reassembly())  # of requests, of responses
+        # To wherever else, to where the peer is.
+        self._repeats = tuple(Bucket(_REPEAT_RATE, _REPEAT_BURST, -math.inf) for _ in range(2))
 
     @property
     def initiator_spi(self) -> bytes:
@@ -146,7 +155,14 @@ class Link:
         return plain(header, payloads)
 
     def repeat(self, to: Incoming, turn: Turn) -> None:
-        """The cached response once more, octet for octet (§2.1) if it still fits the path."""
+        """The cached response once more, octet for octet (§2.1) if it still fits the path.
+
+        Anybody who has heard a request can send it again, in anybody's name. Where the peer is, it
+        gets the response whoever asked, so nobody else can use up what is for the peer.
+        """
+        if not self._repeats[to.path == self.path].take(turn.now):
+            turn.drop(IkeDrop.REPEATED_TOO_OFTEN)
+            return
         datagrams = self.window.cached_response
         if self._told is not None and self._told.secrets.fragmentation:
             most = self._most_octets(to.path)
@@ -211,12 +227,19 @@ class Link:
     # In.
 
     def open(
-        self, incoming: Incoming, secrets: Secrets, most_octets: int, turn: Turn
+        self,
+        incoming: Incoming,
+        secrets: Secrets,
+        most_octets: int,
+        turn: Turn,
+        *,
+        room: Callable[[], bool] = lambda: True,
     ) -> Opened | None:
         """What a wanted message says; None when it is a fragment, and others are to come.
 
-        `most_octets`: of fragments. Raises `BadIcvError` when it is not genuine, and `WireError`
-        when it is and is malformed.
+        `most_octets`: of fragments; `room` says whether another may be kept, and costs more than to
+        open one. Raises `BadIcvError` when it is not genuine, and `WireError` when it is and is
+        malformed.
         """
         sealed, header = incoming.message.encrypted, incoming.header
         if sealed is None or (sealed.part is not None and not secrets.fragmentation):
@@ -233,6 +256,9 @@ class Link:
             turn.drop(IkeDrop.FRAGMENT_REPEATED if repeated else IkeDrop.TOO_MANY_FRAGMENTS)
             return None
         chunk = secrets.protection.open(sealed)
+        if not room():
+            turn.drop(IkeDrop.TOO_MANY_FRAGMENTS)
+            return None
         if sealed.part.number == 1 and not header.response:
             self._follow_size(sealed, incoming)
         until = turn.now + self._patience.total

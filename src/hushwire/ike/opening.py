@@ -201,7 +201,7 @@ def answer_auth(session: Session, request: Request, peers: Sequence[Peer], turn:
     try:
         peer = auth.find(peers, secrets, request.payloads, path)
         secrets, payloads, told = ppk.judge(peer, secrets, request.payloads)
-        result = auth.answer(peers, secrets, payloads, session.new_spi(), path, wall=turn.wall)
+        result = auth.answer(peer, secrets, payloads, session.new_spi(), path, wall=turn.wall)
     except NegotiationFailedError as failed:
         session.link.respond(request, (failed.notify,) if failed.notify else (), turn)
         outcome = ppk.explained(peer, secrets, failed.outcome) if peer else failed.outcome

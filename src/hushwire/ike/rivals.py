@@ -30,7 +30,6 @@ class Rivals:
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
-        self._useless: dict[bytes, float] = {}  # own SPIs; the peer is to close them before this
 
     def occupied(self, name: str, carrier: Carrier) -> bool:
         """Does an IKE SA with this peer stand in the way of another attempt?"""
@@ -82,44 +81,41 @@ class Rivals:
                 turn.report(PeerReplaced(name))
                 closing.drop(other, turn)
             else:
-                # §2.8.3: a reauthentication. The peer closes the old one when it is on the new one.
-                self._doubt(other, turn)
-
-    def has_another(self, session: Session) -> bool:
-        """Is there, or may there be already at the peer, another IKE SA with the same peer?"""
-        name = session.peer_name
-        return any(
-            other is not session
-            and isinstance(other.state, AuthSent | Established)
-            and other.peer_name == name
-            for other in self._sessions
-        )
-
-    def deadline(self) -> float:
-        """When `timer` has something to do."""
-        return min(self._useless.values(), default=math.inf)
+                # §2.8.3: a reauthentication. The peer closes the old one when it is on the new one;
+                # not before it has our response, and then its Delete may be lost.
+                other.useless_at, other.rests_on = turn.now + _RESPONSE_SECONDS, new
 
     def timer(self, turn: Turn) -> None:
         """Close what the peer should have closed."""
-        for spi, at in list(self._useless.items()):
-            if at <= turn.now:
-                del self._useless[spi]
-                useless = self._sessions.get(spi)
-                if useless is not None:
-                    closing.close_useless(useless, turn)
+        for session in self._sessions:
+            if session.useless_at > turn.now or session.predecessor is not None:
+                continue
+            if session.rests_on is not None and not _is_known(session.rests_on):
+                session.useless_at = turn.now + _RESPONSE_SECONDS
+                continue
+            session.useless_at, session.rests_on = math.inf, None
+            closing.close_useless(session, turn)
 
     def _close_one(self, new: Session, old: Session, turn: Turn) -> None:
         loser = min((new, old), key=_lowest_nonce)
         turn.report(DuplicateClosed(loser.peer_name))
         if loser.role is Role.INITIATOR:
             # The other one is the peer's, and our response that gives it to the peer on its way.
-            self._useless[loser.link.own_spi] = turn.now + _RESPONSE_SECONDS
+            loser.useless_at = turn.now + _RESPONSE_SECONDS
         else:
             # The peer closes it; if it does not know the rule, we do, a little later.
             self._doubt(loser, turn)
 
     def _doubt(self, session: Session, turn: Turn) -> None:
-        self._useless[session.link.own_spi] = turn.now + self._sessions.limits.useless_seconds
+        session.useless_at = turn.now + self._sessions.limits.useless_seconds
+
+
+def _is_known(session: Session) -> bool:
+    """Has the peer shown that it has this IKE SA? Until then it may have only the one before."""
+    state = session.state
+    if not isinstance(state, Established):
+        return True
+    return session.heard_at > state.since or not any(child.awaits for child in state.children)
 
 
 def _lowest_nonce(session: Session) -> bytes:

@@ -268,10 +268,12 @@ def answer(session: Session, request: Request, turn: Turn) -> tuple[Payload, ...
     """
     mobility, state, link = session.mobility, session.state, session.link
     path = request.incoming.path
-    if mobility is None or not isinstance(state, Established):
+    if mobility is None:
         return ()
     told = mobike.read(request.payloads, path)
     echo = mobike.cookie2(told.cookie)
+    if not isinstance(state, Established):
+        return echo  # it is about to end, and is where it says all the same
     if (told.update or told.addresses is not None) and told.changed_on_the_way:
         return (Notify(NotifyType.UNEXPECTED_NAT_DETECTED), *echo)
     if told.update and not link.opener:

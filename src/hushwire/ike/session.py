@@ -14,7 +14,9 @@ from hushwire.ike.inputs import Limits, Turn
 from hushwire.ike.jobs import Job
 from hushwire.ike.link import Link
 from hushwire.ike.mobility import IpAddress, Mobility, Surroundings
+from hushwire.ike.rates import Bucket
 from hushwire.ike.states import Closed, InitSent, Role, Secrets, State, peer_name
+from hushwire.ike.unanswered import Unanswered
 
 
 class Siblings(Protocol):
@@ -22,8 +24,11 @@ class Siblings(Protocol):
 
     limits: Limits
     surroundings: Surroundings
+    news: Bucket
 
     def another(self, session: Session) -> Session | None: ...
+
+    def has_another(self, session: Session) -> bool: ...
 
     def successor(self, old: Session, role: Role, own_spi: bytes, now: float) -> Session: ...
 
@@ -49,9 +54,9 @@ class Session:
         self.heard_at = now
         self._state: State = Closed(now)
         self.initial_contact = False
-        self.redundant = False  # another IKE SA with this peer stands: the end of this one is none
         self.doubtful = False  # somebody says that the peer has forgotten it
         self.doubted_at = -math.inf
+        self.unanswered = Unanswered()
         self.unconfirmed = 0  # answers to come until the peer has followed to a new connection
 
         self.doing: Job | None = None  # our exchange under way, once the IKE SA is established
@@ -66,6 +71,8 @@ class Session:
         self.source: IpAddress | None = None  # what the kernel would send from, when last asked
         self.awaited: Awaited | None = None  # what the peer has begun, and not finished yet
 
+        self.useless_at = math.inf  # the peer is to close it before this, or else we do
+        self.rests_on: Session | None = None  # but not before the peer knows this other one
         self.up_since = math.inf  # since when the peer is authenticated
         self.heir = False  # it came about by rekeying
         # Both sides rekey it at once: what the peer has made, until it is known which goes on.
@@ -111,5 +118,9 @@ class Session:
         """After TEMPORARY_FAILURE, a little later; False when that has gone on for too long."""
         if self.failing_since is None:
             self.failing_since = turn.now
+        secrets, mobility = self.secrets(), self.mobility
+        if mobility is not None and self.link.opener and secrets and secrets.nat.we_are_behind:
+            # RFC 4555 §3.8: it may wait for us in vain, where the NAT has another mapping by now.
+            mobility.update = True
         self.retry_at = turn.now + self.limits.again_seconds * (0.5 + turn.chance())
         return turn.now - self.failing_since < self.limits.temporary_seconds

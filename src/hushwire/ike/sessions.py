@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from hushwire.crypto.exchange import Rng
 from hushwire.ike.crowd import Crowd
@@ -12,14 +11,21 @@ from hushwire.ike.inputs import RELIABLE, Limits, Patience
 from hushwire.ike.jobs import MakeChild
 from hushwire.ike.link import Link
 from hushwire.ike.mobility import Surroundings
+from hushwire.ike.rates import Bucket
 from hushwire.ike.session import Session
 from hushwire.ike.states import AuthSent, Closed, Established, HalfOpen, Role
 from hushwire.ike.tasks.rekey import NewIke
+from hushwire.records import dataclass
 from hushwire.sa.association import FIRST_FREE_SPI, Address, Carrier, ChildSa, Path
+
+_NEWS_RATE, _NEWS_BURST = 0.2, 10.0
 
 
 class Sessions:
-    """`half_open` finds those of strangers by their SPI and address (RFC 7296 §2.1)."""
+    """`half_open` finds those of strangers by their SPI and address (RFC 7296 §2.1).
+
+    `news`: how often it is reported what strangers do wrong; it is counted always.
+    """
 
     def __init__(self, rng: Rng, patience: Patience, limits: Limits) -> None:
         self._rng = rng
@@ -29,6 +35,7 @@ class Sessions:
         self._by_spi: dict[bytes, Session] = {}
         self.half_open: dict[tuple[bytes, Address], Session] = {}
         self.crowd = Crowd()
+        self.news = Bucket(_NEWS_RATE, _NEWS_BURST, -math.inf)
 
     def __iter__(self) -> Iterator[Session]:
         """In the order in which they began. Sessions may come and go meanwhile."""
@@ -59,6 +66,15 @@ class Sessions:
             if same and isinstance(other.state, Established) and other.state.children.live:
                 return other
         return None
+
+    def has_another(self, session: Session) -> bool:
+        """Is there, or may there be already at the peer, another IKE SA with the same peer?"""
+        return any(
+            other is not session
+            and isinstance(other.state, AuthSent | Established)
+            and other.peer_name == session.peer_name
+            for other in self
+        )
 
     def new(self, role: Role, path: Path, now: float, own_spi: bytes | None = None) -> Session:
         spi = own_spi or self.free_ike_spi()

@@ -30,8 +30,6 @@ from hushwire.wire.ike.payloads.notify import Notify
 from hushwire.wire.registry import ExchangeType, NotifyType
 
 _MOST_SOURCES = 4096
-_NEWS_RATE, _NEWS_BURST = 0.2, 10.0
-"""What strangers do wrong is reported so often, and counted always."""
 _HONEST_SECONDS = 2.0
 
 
@@ -55,7 +53,6 @@ class Strangers:
         self._by_source = Buckets(
             limits.init_rate_per_source, 2 * limits.init_rate_per_source, _MOST_SOURCES
         )
-        self._news = Bucket(_NEWS_RATE, _NEWS_BURST, now)
         self.admitted = True
 
     def turned_away(self, data: bytes, path: Path, turn: Turn) -> bool:
@@ -87,53 +84,54 @@ class Strangers:
             turn.effects.append(Send(answer, path))
         return _count(IkeDrop.COOKIE_REQUIRED, turn)
 
-    def knock(self, incoming: Incoming, turn: Turn) -> None:
-        """An IKE_SA_INIT request."""
+    def knock(self, incoming: Incoming, turn: Turn) -> bool:
+        """An IKE_SA_INIT request: has it got a place?"""
         header, path = incoming.header, incoming.path
         if header.initiator_spi in self._sessions:
             # Our own request, reflected: with a shared secret we would be our own peer.
             turn.drop(IkeDrop.UNEXPECTED)
-            return
+            return False
         known = self._sessions.half_open.get((header.initiator_spi, path.remote))
         if known is not None:
             opening.repeat_init(known, incoming, turn)
-            return
+            return False
         allowed = self._allowed(path)
         # Silent where the carrier is not allowed: an initiator that got no answer tries the other.
         if not self.admitted or not allowed.carries(path.carrier) or self._taken(path):
             turn.drop(IkeDrop.REFUSED)
-            return
+            return False
         # RFC 9329 §6.3: a TCP connection has shown the address already.
         paid = path.carrier is Carrier.TCP or self._has_paid(incoming, turn.now)
         if not paid and not (self._free_place(turn.now) and self._unpaid.take(turn.now)):
             self._demand(incoming, turn)
-            return
+            return False
         source = source_of(path.remote.ip) if paid else b""
         refusal = self._full(source, turn)
         if refusal is not None:
             turn.drop(refusal)
-            return
+            return False
         own_spi = self._sessions.free_ike_spi()
         try:
             response, secrets = init.answer(allowed, incoming, own_spi, self._rng)
         except WireError:
             turn.drop(IkeDrop.MALFORMED)
-            return
+            return False
         except NegotiationFailedError as failed:
             turn.drop(IkeDrop.REFUSED)
             if failed.notify is not None:
                 _tell(header, failed.notify, incoming.data, path, turn)
-            if failed.outcome is not None and self._news.take(turn.now):
+            if failed.outcome is not None and self._sessions.news.take(turn.now):
                 turn.report(failed.outcome)
-            return
+            return False
         if not paid and len(response) > len(incoming.data):
             self._demand(incoming, turn)  # nobody shall be made to send much to somebody else
-            return
+            return False
         session = self._sessions.new(Role.RESPONDER, path, turn.now, own_spi)
         self._sessions.half_open[header.initiator_spi, path.remote] = session
         opening.answered_init(session, incoming, response, secrets)
         self._sessions.crowd.enter(session, source)
         turn.send(response, path)
+        return True
 
     def lost(self, path: Path, now: float) -> None:
         """A TCP connection of a peer's is gone. Under load, nobody is expected on another one."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from types import TracebackType
 from typing import Self
 
 from hushwire.lab.network import LabError, Network, Program
@@ -110,10 +109,5 @@ class Classroom:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

@@ -15,15 +15,37 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from pathlib import Path
-from typing import Any, TypeVar
-
-from pyroute2 import IPRoute
 
 from hushwire.system.mark import MARK
 from hushwire.system.netlink import ask
+from hushwire.system.routes import (
+    RTA_DST,
+    RTA_GATEWAY,
+    RTA_OIF,
+    RTA_PREFSRC,
+    RTA_PRIORITY,
+    RTA_TABLE,
+)
+from hushwire.system.rtnetlink import (
+    CREATE,
+    DELETE_ROUTE,
+    DELETE_RULE,
+    EXCL,
+    GET_ROUTE,
+    GET_RULE,
+    NEW_ROUTE,
+    NEW_RULE,
+    REPLACE,
+    ROUTE,
+    Message,
+    Rtnetlink,
+    attribute,
+    route_header,
+)
 
 PROTOCOL = 72
 """Who made a rule (`ip rule` shows it as `proto 72`): the letter H."""
@@ -34,16 +56,20 @@ PRIORITY = 18519
 _TABLES = 0x48000000
 _MOST_DEVICES = 1 << 22
 _INVERT = 2  # FIB_RULE_INVERT of <linux/fib_rules.h>
+_UNICAST = 1  # RTN_UNICAST
 _UNREACHABLE = 7  # RTN_UNREACHABLE of <linux/rtnetlink.h>
 _THROW = 9  # RTN_THROW: the search goes on in the next table
 _ONLINK = 4  # RTNH_F_ONLINK
 _WORST_METRIC = 0xFFFF
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
-_UNSPECIFIED: dict[int, str] = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
+
+# From <linux/fib_rules.h>: the attributes of a rule, and what it does.
+_FRA_PRIORITY, _FRA_FWMARK, _FRA_TABLE, _FRA_FWMASK, _FRA_PROTOCOL = 6, 10, 15, 16, 21
+_TO_TABLE = 1
+_TABLE_IN_ATTRIBUTE = 252  # RT_TABLE_COMPAT: its number does not fit into the header
 
 IpAddress = IPv4Address | IPv6Address
 IpNetwork = IPv4Network | IPv6Network
-_Answer = TypeVar("_Answer")
 
 
 def capture(index: int, host: IpAddress, source: IpAddress) -> None:
@@ -53,7 +79,7 @@ def capture(index: int, host: IpAddress, source: IpAddress) -> None:
     """
     what = f"rule that leads packets for {host} into the tunnel device"
     _add_rule(what, host, _capture_table(index), _INVERT)
-    _replace_route(what, host, _capture_table(index), oif=index, prefsrc=str(source))
+    _replace_route(what, host, _capture_table(index), device=index, source=source)
 
 
 def capture_network(index: int, network: IpNetwork, source: IpAddress | None) -> None:
@@ -63,9 +89,8 @@ def capture_network(index: int, network: IpNetwork, source: IpAddress | None) ->
     Raises `SystemFailureError` and `NotPermittedError`.
     """
     what = f"rule that leads packets for {network} into the tunnel device"
-    options = {} if source is None else {"prefsrc": str(source)}
     _add_rule(what, network.network_address, _capture_table(index), _INVERT)
-    _replace_route(what, network, _capture_table(index), oif=index, **options)
+    _replace_route(what, network, _capture_table(index), device=index, source=source)
 
 
 def spare(index: int, network: IpNetwork) -> None:
@@ -74,7 +99,7 @@ def spare(index: int, network: IpNetwork) -> None:
     Raises `SystemFailureError` and `NotPermittedError`.
     """
     what = f"route that leaves {network} out of the tunnel device"
-    _replace_route(what, network, _capture_table(index), type=_THROW)
+    _replace_route(what, network, _capture_table(index), kind=_THROW)
 
 
 def refuse(index: int, host: IpAddress) -> None:
@@ -85,8 +110,7 @@ def refuse(index: int, host: IpAddress) -> None:
     """
     what = f"rule for sealed packets to {host}"
     _add_rule(what, host, _lead_table(index), 0)
-    metric = {"priority": _WORST_METRIC}
-    _replace_route(what, host, _lead_table(index), type=_UNREACHABLE, **metric)
+    _replace_route(what, host, _lead_table(index), kind=_UNREACHABLE, metric=_WORST_METRIC)
 
 
 def lead(index: int, host: IpAddress, hop: IpAddress, device: int) -> None:
@@ -95,10 +119,7 @@ def lead(index: int, host: IpAddress, hop: IpAddress, device: int) -> None:
     Raises `SystemFailureError` and `NotPermittedError`.
     """
     what = f"route for sealed packets to {host}"
-    gateway = str(hop).partition("%")[0]
-    _replace_route(
-        what, host, _lead_table(index), oif=device, gateway=gateway, flags=_ONLINK, priority=1
-    )
+    _replace_route(what, host, _lead_table(index), device=device, gateway=hop, metric=1)
 
 
 def clear(index: int) -> None:
@@ -116,84 +137,82 @@ def clear_stale() -> None:
 
 
 def _clear(doomed: Callable[[int], bool]) -> None:
-    def remove(iproute: IPRoute) -> None:
+    def remove(rtnetlink: Rtnetlink) -> None:
         for family in _here():
-            for rule in iproute.get_rules(family=family):
-                table = rule.get("table")
-                if rule.get("protocol") == PROTOCOL and _ours(table) and doomed(table):
-                    _unless_gone(iproute.rule, "del", **_rule_of(rule, family))
-            for route in iproute.get_routes(family=family):
-                table = route.get("table")
-                if _ours(table) and doomed(table):
-                    _unless_gone(iproute.route, "del", **_route_of(route, family))
+            everything = route_header(family)
+            for rule in rtnetlink.all(GET_RULE, everything):
+                table = rule.number(_FRA_TABLE)
+                if rule.attributes.get(_FRA_PROTOCOL) == bytes([PROTOCOL]) and _ours(table, doomed):
+                    _delete(rtnetlink, DELETE_RULE, rule)
+            for route in rtnetlink.all(GET_ROUTE, everything):
+                if _ours(route.number(RTA_TABLE), doomed):
+                    _delete(rtnetlink, DELETE_ROUTE, route)
 
     ask("routing rules of the tunnel", remove)
 
 
-def _rule_of(rule: dict[str, Any], family: int) -> dict[str, Any]:
-    return {
-        "family": family,
-        "table": rule.get("table"),
-        "priority": rule.get("priority"),
-        "fwmark": MARK,
-        "flags": rule["flags"],
-        "protocol": PROTOCOL,
-    }
+def _delete(rtnetlink: Rtnetlink, kind: int, found: Message) -> None:
+    """What the kernel has told is what it removes."""
+    with _suppress_gone():
+        parts = [attribute(one, value) for one, value in found.attributes.items()]
+        rtnetlink.order(kind, ROUTE.pack(*found.header), *parts)
 
 
-def _route_of(route: dict[str, Any], family: int) -> dict[str, Any]:
-    found = {
-        "family": family,
-        "table": route.get("table"),
-        # A default route has no destination.
-        "dst": f"{route.get('dst') or _UNSPECIFIED[family]}/{route['dst_len']}",
-        "type": route["type"],
-    }
-    if route.get("priority"):
-        found["priority"] = route.get("priority")
-    return found
-
-
-def _unless_gone(order: Callable[..., object], *arguments: object, **options: object) -> None:
-    from pyroute2.netlink.exceptions import NetlinkError
-
+@contextmanager
+def _suppress_gone() -> Generator[None]:
     try:
-        order(*arguments, **options)
-    except NetlinkError as error:
-        if error.code not in (errno.ENOENT, errno.ESRCH):
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ESRCH):
             raise
 
 
 def _add_rule(what: str, host: IpAddress, table: int, flags: int) -> None:
     # No destination: the table holds nothing but the hosts, and for all others the search goes on.
-    options: dict[str, Any] = {
-        "family": _family(host),
-        "priority": PRIORITY,
-        "table": table,
-        "fwmark": MARK,
-        "fwmask": 0xFFFFFFFF,
-        "flags": flags,
-        "protocol": PROTOCOL,
-    }
+    header = route_header(_family(host), table=_TABLE_IN_ATTRIBUTE, kind=_TO_TABLE, flags=flags)
+    parts = (
+        attribute(_FRA_PRIORITY, PRIORITY),
+        attribute(_FRA_TABLE, table),
+        attribute(_FRA_FWMARK, MARK),
+        attribute(_FRA_FWMASK, 0xFFFFFFFF),
+        attribute(_FRA_PROTOCOL, bytes([PROTOCOL])),
+    )
+    ask(
+        what,
+        lambda rtnetlink: rtnetlink.order(NEW_RULE, header, *parts, flags=CREATE | EXCL),
+        {errno.EEXIST: None},
+    )
 
-    def add(iproute: IPRoute) -> None:
-        iproute.rule("add", **options)
 
-    ask(what, add, {errno.EEXIST: None})
-
-
-def _replace_route(what: str, target: IpAddress | IpNetwork, table: int, **options: object) -> None:
-    def replace(iproute: IPRoute) -> None:
-        iproute.route(
-            "replace",
-            family=_family(target),
-            dst=str(ip_network(target)),
-            table=table,
-            proto=PROTOCOL,
-            **options,
-        )
-
-    ask(what, replace)
+def _replace_route(
+    what: str,
+    target: IpAddress | IpNetwork,
+    table: int,
+    *,
+    kind: int = _UNICAST,
+    device: int | None = None,
+    gateway: IpAddress | None = None,
+    source: IpAddress | None = None,
+    metric: int | None = None,
+) -> None:
+    network = ip_network(target)
+    flags = 0 if gateway is None else _ONLINK
+    header = route_header(
+        _family(network),
+        prefix=network.prefixlen,
+        table=_TABLE_IN_ATTRIBUTE,
+        protocol=PROTOCOL,
+        kind=kind,
+        flags=flags,
+    )
+    parts = [attribute(RTA_TABLE, table), attribute(RTA_DST, network.network_address.packed)]
+    for number, value in ((RTA_OIF, device), (RTA_PRIORITY, metric)):
+        if value is not None:
+            parts.append(attribute(number, value))
+    for number, address in ((RTA_GATEWAY, gateway), (RTA_PREFSRC, source)):
+        if address is not None:
+            parts.append(attribute(number, address.packed))
+    ask(what, lambda rtnetlink: rtnetlink.order(NEW_ROUTE, header, *parts, flags=CREATE | REPLACE))
 
 
 def _capture_table(index: int) -> int:
@@ -204,8 +223,9 @@ def _lead_table(index: int) -> int:
     return _capture_table(index) + 1
 
 
-def _ours(table: int | None) -> bool:
-    return table is not None and _TABLES <= table < _TABLES + 2 * _MOST_DEVICES
+def _ours(table: int | None, doomed: Callable[[int], bool]) -> bool:
+    ours = table is not None and _TABLES <= table < _TABLES + 2 * _MOST_DEVICES
+    return table is not None and ours and doomed(table)
 
 
 def _owner(table: int) -> int:

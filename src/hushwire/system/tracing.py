@@ -16,7 +16,6 @@ import errno
 import os
 import secrets
 from contextlib import suppress
-from types import TracebackType
 from typing import Self
 
 from hushwire.system.errors import SystemFailureError
@@ -82,12 +81,7 @@ class TracePipe:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

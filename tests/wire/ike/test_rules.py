@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import pytest
 
@@ -37,6 +38,7 @@ INIT = ExchangeType.IKE_SA_INIT
 AUTH = ExchangeType.IKE_AUTH
 CHILD = ExchangeType.CREATE_CHILD_SA
 INFO = ExchangeType.INFORMATIONAL
+MORE = (ExchangeType.IKE_INTERMEDIATE, ExchangeType.IKE_FOLLOWUP_KE)  # RFC 9370 §2.2
 
 Kind = tuple[ExchangeType, bool]
 
@@ -49,6 +51,7 @@ GRAMMAR: dict[Kind, str] = {
     (CHILD, True): "SA Nonce KE? TSi? TSr? N* V*",
     (INFO, False): "N* D* V*",
     (INFO, True): "N* D* V*",
+    **{(exchange, response): "KE N* V*" for exchange in MORE for response in (False, True)},
 }
 
 # What must come together besides what must come anyway.
@@ -84,7 +87,7 @@ def several(names: list[str]) -> tuple[Payload, ...]:
     return tuple(PAYLOADS[name] for name in names)
 
 
-KINDS = list(GRAMMAR)
+KINDS: list[Kind] = list(product(ExchangeType, (False, True)))
 EVERY_PAIR = [(kind, name) for kind in KINDS for name in PAYLOADS]
 
 
@@ -123,7 +126,7 @@ def test_the_parts_of_a_child_sa_come_all_or_not_at_all(
             check(kind, several([*without, name]))
 
 
-@pytest.mark.parametrize("exchange", [INIT, AUTH, CHILD, INFO])
+@pytest.mark.parametrize("exchange", [INIT, AUTH, CHILD, INFO, *MORE])
 def test_an_error_may_stand_alone_in_a_response_and_never_in_a_request(
     exchange: ExchangeType,
 ) -> None:
@@ -157,7 +160,7 @@ def test_the_outside_of_a_whole_conversation_is_allowed(message: bytes) -> None:
     check_outer(Message.parse(message))
 
 
-@pytest.mark.parametrize("exchange", [AUTH, CHILD, INFO])
+@pytest.mark.parametrize("exchange", [AUTH, CHILD, INFO, *MORE])
 @pytest.mark.parametrize("name", PAYLOADS)
 def test_nothing_but_the_first_exchange_may_be_in_clear(exchange: ExchangeType, name: str) -> None:
     header = samples.header(exchange)

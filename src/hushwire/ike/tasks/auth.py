@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from hushwire.crypto.chain import UntrustedError
 from hushwire.crypto.choice import choose
 from hushwire.crypto.errors import KeyFormatError
+from hushwire.crypto.flaws import UntrustedError
 from hushwire.crypto.sign import PublicKey
 from hushwire.explain.certificates import CertificateFacts, CertificateRefused, day
 from hushwire.explain.outcome import (
@@ -26,6 +25,7 @@ from hushwire.ike.inputs import Clock, Peer
 from hushwire.ike.proofs import VerifiedPeer
 from hushwire.ike.states import Role, Secrets
 from hushwire.ike.tasks import child
+from hushwire.records import dataclass
 from hushwire.sa.association import ChildSa, Path
 from hushwire.sa.identity import Identity
 from hushwire.wire.errors import WireError
@@ -128,7 +128,7 @@ class Accepted:
 
 
 def answer(
-    peers: Sequence[Peer],
+    peer: Peer,
     secrets: Secrets,
     payloads: tuple[Payload, ...],
     inbound_spi: int,
@@ -136,12 +136,14 @@ def answer(
     *,
     wall: Clock,
 ) -> Accepted:
-    """IDr, [CERT], AUTH, SAr2, TSi, TSr. Raises `NegotiationFailedError` to refuse."""
+    """IDr, [CERT], AUTH, SAr2, TSi, TSr, to whom `find` has found.
+
+    Raises `NegotiationFailedError` to refuse.
+    """
     identification = first(payloads, IdInitiator)
     auth = first(payloads, Authentication)
     if identification is None or auth is None:
         raise WireError("IKE_AUTH request without IDi and AUTH")
-    peer = find(peers, secrets, payloads, path)
     claim = _claim(payloads, identification, auth)
     verified = _verify(peer, secrets, claim, _octets(secrets, Role.INITIATOR, identification), wall)
 

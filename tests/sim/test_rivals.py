@@ -1,0 +1,68 @@
+"""Of two IKE SAs with one peer, one goes on: also when rekeyings and losses come between."""
+
+from __future__ import annotations
+
+from hushwire.sa.association import Path
+from hushwire.wire.registry import ExchangeType
+from tests.sim.network import Host, Network, Weather, assert_one_tunnel, pair
+from tests.sim.storm import outbound
+
+
+def test_a_duplicate_that_is_rekeyed_is_still_closed() -> None:
+    for seed in range(20):
+        network = Network(seed)
+        alice, bob = pair(network)
+        network.connect(alice, "bob")
+        network.connect(bob, "alice")
+        network.run(0.5)
+        assert len(alice.endpoint.sessions()) == len(bob.endpoint.sessions()) == 2
+        network.rekey(bob, ike=True)
+        network.run(15)
+        assert_one_tunnel(alice, bob)
+        assert alice.failures == bob.failures == []
+
+
+def test_what_only_one_of_the_hosts_takes_for_a_duplicate_goes_on() -> None:
+    """Bob began first, and was answered last."""
+    for seed in range(20):
+        network = Network(seed, Weather(delay=(0.01, 0.02)))
+        alice, bob = pair(network)
+        network.on_send = lambda host, data, _path: None if _is_auth(data, of=host) else data
+        network.connect(bob, "alice")
+        network.run(0.2)
+        assert alice.sas
+        assert not bob.sas
+        network.connect(alice, "bob", again=True)
+        network.run(0.1)
+        network.on_send = lambda _host, data, _path: data
+        network.run(15)
+        assert_one_tunnel(alice, bob)
+        assert alice.failures == bob.failures == []
+
+
+def _is_auth(data: bytes, of: Host) -> bool:
+    """Alice's response to IKE_AUTH."""
+    return of.name == "alice" and data[18] == ExchangeType.IKE_AUTH and bool(data[19] & 0x20)
+
+
+def test_nothing_is_broken_before_the_peer_has_the_response_that_makes_the_new_one() -> None:
+    network = Network()
+    alice, bob = pair(network)
+    network.connect(alice, "bob")
+    network.run(1)
+
+    def lose_auth(host: Host, data: bytes, _path: Path) -> bytes | None:
+        return None if host is bob and data[18] == ExchangeType.IKE_AUTH else data
+
+    network.on_send = lose_auth
+    network.connect(alice, "bob", again=True)
+    while network.now < 1015:  # the last of alice's requests comes a little later
+        sa = outbound(bob)
+        assert sa is not None
+        assert sa.outbound_spi in alice.sas, f"nobody receives that at {network.now}"
+        network.run(0.5)
+    network.on_send = lambda _host, data, _path: data
+    network.run(30)
+    assert_one_tunnel(alice, bob)
+    assert len(alice.endpoint.sessions()) == 1
+    assert alice.failures == bob.failures == []
