@@ -166,7 +166,9 @@ def streams(
 
     def inside(namespace: Namespace, *argv: str) -> subprocess.Popen[bytes]:
         command = ["nsenter", f"--net=/proc/{namespace.pid}/ns/net", "iperf3", *argv]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        # In the end the client is killed, and the server complains of it.
+        quiet = subprocess.DEVNULL
+        process = subprocess.Popen(command, stdout=quiet, stderr=quiet)
         stack.callback(process.wait)
         stack.callback(process.kill)
         return process
