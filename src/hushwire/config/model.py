@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import field
 from enum import StrEnum
 from ipaddress import (
@@ -144,12 +145,16 @@ class StrangerLimits:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """One file: one interface and at least one peer."""
+    """One file: one interface and at least one peer.
+
+    `lines` has for each peer's name the line of each key under it, and of [peer.NAME] itself as "".
+    """
 
     path: Path
     interface: InterfaceConfig
     peers: tuple[PeerConfig, ...]
     limits: StrangerLimits = field(default_factory=StrangerLimits)
+    lines: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @property
     def listens_in_tcp(self) -> bool:

@@ -144,6 +144,3 @@ def _octets(text: str) -> bytes | None:
         return bytes.fromhex(digits)
     except ValueError:
         return None
-
-
-_IKE_CIPHERS = {_ike_names(cipher): cipher for cipher in CIPHERS if readable(cipher)}

@@ -193,7 +193,8 @@ class Turn:
     trace: Recorder = field(default_factory=Recorder)
 
     def send(self, data: bytes, path: Path) -> None:
-        self.trace.sent(data, path.remote.ip, (path.local.port, path.remote.port))
+        ports = path.local.port, path.remote.port
+        self.trace.sent(data, path.remote.ip, ports, tcp=path.carrier is Carrier.TCP)
         self.effects.append(Send(data, path))
 
     def report(self, event: Event) -> None:
