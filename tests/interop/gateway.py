@@ -117,7 +117,6 @@ class Gateway:
     local_addrs = {BOB.underlay}
     remote_addrs = {ALICE.underlay}
     proposals = {one.ike}
-    mobike = no
     local {{
       auth = {one.auth}
       id = {one.bob_id}

@@ -58,10 +58,8 @@ _CONNECTION = """
 connections {{
   net {{
     version = 2
-    local_addrs = {here}
     remote_addrs = {there}
     proposals = {ike}
-    mobike = {mobike}
     fragmentation = force
     {ppk}
     dpd_delay = {dpd}
@@ -110,7 +108,6 @@ class Strongswan:
     local: str = f"{BOB.tunnel.ip}/32"
     remote: str = f"{ALICE.tunnel.ip}/32"
     child: str = ""
-    mobike: bool = False
     ppk: str = ""
     ppk_secret: str = PPK
     ike_log: str = "2"
@@ -128,8 +125,6 @@ class Strongswan:
         self._write_keys()
         world.path(HERE / "swanctl" / "swanctl.conf").write_text(
             _CONNECTION.format(
-                here="%any" if self.mobike else BOB.underlay,
-                mobike="yes" if self.mobike else "no",
                 there=ALICE.underlay,
                 ike=self.ike,
                 esp=self.esp,

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.mark.parametrize("begins", ["strongSwan moves", "we move"])
 def test_who_has_begun_moves_and_the_same_ike_sa_goes_on(topology: Topology, begins: str) -> None:
     without_ipv6(topology)
-    bob = Strongswan(topology, mobike=True)
+    bob = Strongswan(topology)
     alice, _ = sides(topology)
     ours = begins == "we move"
     configure(alice, bob, start="up" if ours else "wait")
