@@ -45,7 +45,10 @@ def pages(record: Record) -> dict[Path, str]:
 
 
 def claim(record: Record) -> str:
-    """One sentence, for what is chosen and for what `encap = "auto"` does. Ratios are rounded to our disadvantage."""
+    """One sentence, for UDP and for what `encap = "auto"` does without a NAT.
+
+    Ratios are rounded to our disadvantage.
+    """
     faster = [
         f"{_floor(statistics.median(values))} times as fast as {name}"
         for goal, name in ((ONE_OVER_WIREGUARD, "wireguard-go"), (ONE_OVER_OPENVPN, "OpenVPN"))
@@ -57,7 +60,7 @@ def claim(record: Record) -> str:
         text += f", for {percent} % of wireguard-go's CPU time"
     if values := ONE_OVER_WIREGUARD.values(record, "native-raw"):
         text += (
-            f"; as protocol 50, which `encap` \"auto\" chooses where no NAT is on the way, it is "
+            f'; as protocol 50, which `encap` "auto" chooses where no NAT is on the way, it is '
             f"{_floor(statistics.median(values))} times as fast as wireguard-go"
         )
     return (
