@@ -60,8 +60,10 @@ DOUBT_TRIES = 2
 def deadline(session: Session) -> float:
     """When `timer` or `work` has something to do."""
     state, window = session.state, session.link.window
+    if isinstance(state, Closed):  # most of them, where many connect and go
+        return state.until
     times = [math.inf if window.deadline is None else window.deadline, session.link.gathers_until]
-    if isinstance(state, HalfOpen | Closing | Replaced | Closed):
+    if isinstance(state, HalfOpen | Closing | Replaced):
         times.append(state.until)
     if isinstance(state, AuthSent) and state.close_by is not None:
         times.append(state.close_by)

@@ -107,7 +107,7 @@ def install(wanted: Plan) -> None:
 
 def saved(name: str) -> str | None:
     """The guard as it stands, for `restore`; None if there is none. Raises as `install`."""
-    return nft.text("table", "inet", _PREFIX + name) if is_standing(name) else None
+    return nft.text("table", "inet", _PREFIX + name)
 
 
 def same(one: str | None, other: str | None) -> bool:
