@@ -245,6 +245,25 @@ def test_who_is_behind_a_nat_and_put_off_tells_of_its_new_mapping() -> None:
     assert alice.failures == bob.failures == []
 
 
+def test_who_moves_is_found_by_a_peer_that_has_not_got_the_new_ike_sa_yet() -> None:
+    network = Network()
+    alice, bob = at_home(network)
+
+    def lose(host: Host, data: bytes, _path: Path) -> bytes | None:
+        return None if host is bob and data[18] == ExchangeType.CREATE_CHILD_SA else data
+
+    network.on_send = lose
+    network.rekey(alice, ike=True)
+    network.run(0.1)
+    network.settle(bob, BOBS_OTHER)
+    network.run(0.1)
+    network.on_send = lambda _host, data, _path: data
+    network.run(10)
+    assert (ends(alice), ends(bob)) == ((HOME, BOBS_OTHER), (BOBS_OTHER, HOME))
+    assert_one_tunnel(alice, bob)
+    assert alice.failures == bob.failures == []
+
+
 def test_an_ike_sa_that_was_made_before_its_predecessor_moved_moves_too() -> None:
     for seed in range(8):  # either new IKE SA may be the one that goes on
         network = Natted(seed)

@@ -116,8 +116,10 @@ def work(session: Session, turn: Turn) -> None:
     state = session.state
     if session.link.window.busy:
         return
-    if isinstance(state, Replaced) and turn.now >= session.heard_at + state.liveness:
-        _ask_whether_it_lives(session, state, turn)
+    if isinstance(state, Replaced):
+        roaming.announce(session, state, turn)
+        if not session.link.window.busy and turn.now >= session.heard_at + state.liveness:
+            _ask_whether_it_lives(session, state, turn)
     if not isinstance(state, Established) or session.predecessor is not None:
         return
     children, may_make = state.children, turn.now >= session.retry_at
