@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import (
     IPv4Address,
@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hushwire.crypto.sign import PrivateKey, PublicKey
-from hushwire.records import dataclass
 from hushwire.sa.association import Encap, Mode
 from hushwire.sa.identity import Identity
 from hushwire.sa.lifetimes import Lifetimes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
 
 from hushwire.crypto.cipher import KeyedCipher
@@ -13,7 +13,6 @@ from hushwire.explain.streams import EspStream
 from hushwire.explain.tcp import Direction
 from hushwire.explain.trace import Attempt
 from hushwire.explain.wireshark import EspKeys, IkeSaKeys
-from hushwire.records import dataclass
 from hushwire.wire.cursor import Reader
 from hushwire.wire.errors import WireError
 from hushwire.wire.esp import ESP_HEADER_OCTETS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import singledispatch
 from textwrap import wrap
 from typing import Any
@@ -14,7 +14,6 @@ from hushwire.explain.ranges import in_common
 from hushwire.explain.reach import reach
 from hushwire.explain.sentences import tell
 from hushwire.explain.trace import Attempt, MessageStep
-from hushwire.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from hushwire.crypto.flaws import Flaw
 from hushwire.explain.outcome import NotAuthenticated
-from hushwire.records import dataclass
 from hushwire.sa.identity import Identity
 
 if TYPE_CHECKING:

@@ -6,9 +6,8 @@ The protocol reports these instead of writing log lines; `sentences.py` turns th
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
-
-from hushwire.records import dataclass
 
 
 class Cause(Enum):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from hushwire.explain.outcome import NotAuthenticated
 from hushwire.explain.sentences import tell
-from hushwire.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
 
 from hushwire.explain.outcome import (
@@ -20,7 +20,6 @@ from hushwire.explain.outcome import (
 )
 from hushwire.explain.payloads import exchange_name, words_of, words_of_plain
 from hushwire.explain.trace import Attempt, Decision, IcmpError, MessageStep, Remark, Step
-from hushwire.records import dataclass
 from hushwire.wire.ike.header import HEADER_OCTETS, Header
 from hushwire.wire.ike.message import Payload
 from hushwire.wire.registry import HeaderFlag, PayloadType

@@ -6,8 +6,9 @@ capture of any two hosts. There are no keys in it, and no octets of what was pro
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from hushwire.explain.outcome import Event
-from hushwire.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

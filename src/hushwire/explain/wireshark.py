@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from hushwire.crypto.cbc import INTEGRITIES
 from hushwire.crypto.cipher import Cipher
 from hushwire.crypto.ciphers import CIPHERS
-from hushwire.records import dataclass
 from hushwire.sa.association import ChildSa
 from hushwire.wire.registry import EncryptionId
 

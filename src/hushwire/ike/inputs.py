@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from hushwire.crypto.exchange import Rng
@@ -23,7 +23,6 @@ from hushwire.ike.effects import (
     TryTcp,
     UpdateSa,
 )
-from hushwire.records import dataclass
 from hushwire.sa.association import Carrier, ChildSa, Encap, Mode, Path
 from hushwire.sa.identity import Identity
 from hushwire.sa.lifetimes import Lifetimes

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
 from hushwire.crypto.prf import Prf
 from hushwire.crypto.suites import EspSuite, IkeSuite
-from hushwire.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

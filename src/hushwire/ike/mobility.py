@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 
-from hushwire.records import dataclass
 from hushwire.sa.association import Path
 
 IpAddress = IPv4Address | IPv6Address

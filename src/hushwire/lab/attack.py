@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import field
-
-from hushwire.records import dataclass
+from dataclasses import dataclass, field
 
 PRIME = 23
 GENERATOR = 5

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
 from hushwire.lab import tcp_reader
 from hushwire.lab.talk import BOOKMARK_ETHERTYPE
-from hushwire.records import dataclass
 from hushwire.system.errors import SystemFailureError
 
 try:

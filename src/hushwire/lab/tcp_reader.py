@@ -7,9 +7,7 @@ must be a stream prefix and then frames, each of them IKE, ESP or a keepalive, t
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import field
-
-from hushwire.records import dataclass
+from dataclasses import dataclass, field
 
 PORT = 4500
 

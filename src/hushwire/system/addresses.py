@@ -12,25 +12,15 @@ from ipaddress import (
     ip_address,
     ip_interface,
 )
+from typing import Any
+
+from pyroute2 import IPRoute
 
 from hushwire.system.errors import SystemFailureError
 from hushwire.system.netlink import ask
-from hushwire.system.rtnetlink import (
-    ADDRESS,
-    CREATE,
-    EXCL,
-    GET_ADDRESS,
-    NEW_ADDRESS,
-    Message,
-    attribute,
-)
 
 _NO_DAD = 0x02  # IFA_F_NODAD of <linux/if_addr.h>
 _UNUSABLE = 0x68  # IFA_F_DADFAILED, IFA_F_DEPRECATED, IFA_F_TENTATIVE
-# Attributes of an address, from <linux/if_addr.h>.
-_IFA_ADDRESS = 1
-_IFA_LOCAL = 2
-_IFA_FLAGS = 8
 _EVERYWHERE = 0  # RT_SCOPE_UNIVERSE of <linux/rtnetlink.h>
 
 
@@ -40,16 +30,15 @@ def add_address(ifname: str, address: IPv4Interface | IPv6Interface) -> None:
     Raises `SystemFailureError` and `NotPermittedError`.
     """
     index = device_index(ifname)
-    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    header = ADDRESS.pack(family, address.network.prefixlen, 0, _EVERYWHERE, index)
-    parts = [attribute(kind, address.ip.packed) for kind in (_IFA_LOCAL, _IFA_ADDRESS)]
+    options: dict[str, Any] = {"address": str(address.ip), "prefixlen": address.network.prefixlen}
     if address.version == 6:
         # On a tunnel nobody else can have the address. Without this it would be "tentative", and
         # unusable as a source, for a second or more (RFC 4862 §5.4).
-        parts.append(attribute(_IFA_FLAGS, _NO_DAD))
+        options["flags"] = _NO_DAD
+
     ask(
         f"address {address} on {ifname}",
-        lambda rtnetlink: rtnetlink.order(NEW_ADDRESS, header, *parts, flags=CREATE | EXCL),
+        lambda iproute: _nothing(iproute.addr("add", index=index, **options)),
         {errno.EEXIST: None},
     )
 
@@ -68,33 +57,27 @@ def outside_addresses(ifname: str) -> tuple[IPv4Address | IPv6Address, ...]:
     """This host's addresses that others may reach it by: not `ifname`'s, and good everywhere."""
     excluded = device_index(ifname)
 
-    found = []
-    for message in _messages():
-        _, _, _, scope, index = message.header
-        unusable = (message.number(_IFA_FLAGS) or 0) & _UNUSABLE
-        if scope == _EVERYWHERE and index != excluded and not unusable:
-            found.append(_address(message))
-    return tuple(found)
+    def read(iproute: IPRoute) -> list[IPv4Address | IPv6Address]:
+        return [
+            ip_address(message.get("local") or message.get("address"))
+            for message in iproute.get_addr()
+            if message["scope"] == _EVERYWHERE
+            and message["index"] != excluded
+            and not (message.get("flags") or 0) & _UNUSABLE
+        ]
+
+    return tuple(ask("addresses", read))
 
 
 def _addresses(index: int | None) -> tuple[IPv4Interface | IPv6Interface, ...]:
-    found = []
-    for message in _messages():
-        _, prefix, _, _, whose = message.header
-        if index is None or whose == index:
-            found.append(ip_interface(f"{_address(message)}/{prefix}"))
-    return tuple(found)
+    def read(iproute: IPRoute) -> list[IPv4Interface | IPv6Interface]:
+        # IFA_LOCAL is ours; IFA_ADDRESS is the other end on a point-to-point device.
+        return [
+            ip_interface(f"{message.get('local') or message.get('address')}/{message['prefixlen']}")
+            for message in iproute.get_addr(**({} if index is None else {"index": index}))
+        ]
 
-
-def _messages() -> list[Message]:
-    header = ADDRESS.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
-    return ask("addresses", lambda rtnetlink: rtnetlink.all(GET_ADDRESS, header))
-
-
-def _address(message: Message) -> IPv4Address | IPv6Address:
-    # IFA_LOCAL is ours; IFA_ADDRESS is the other end on a point-to-point device.
-    parts = message.attributes
-    return ip_address(parts.get(_IFA_LOCAL) or parts[_IFA_ADDRESS])
+    return tuple(ask("addresses", read))
 
 
 def device_exists(ifname: str) -> bool:
@@ -128,3 +111,7 @@ def scope_index(address: IPv6Address) -> int:
     if address.scope_id.isdecimal():
         return int(address.scope_id)
     return socket.if_nametoindex(address.scope_id)
+
+
+def _nothing(_: object) -> None:
+    return None

@@ -5,26 +5,19 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import socket
 import struct
 from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
 
-from hushwire.records import dataclass
+from pyroute2 import IPRoute
+
 from hushwire.system.errors import NotPermittedError, SystemFailureError
 from hushwire.system.netlink import ask
-from hushwire.system.rtnetlink import GET_LINK, LINK, Message, Rtnetlink, attribute, attributes
-from hushwire.system.tun import IFF_NO_PI, IFF_TUN, TUNSETIFF, Tun, open_node, set_mtu
+from hushwire.system.tun import IFF_NO_PI, IFF_TUN, TUNSETIFF, Tun, open_node
 
 _IFF_UP = 1  # of <linux/if.h>
-_TYPE_TUN = b"\x01"  # IFF_TUN, of <linux/if_tun.h>
-
-# Attributes of a device and, nested in IFLA_LINKINFO, of its kind; from <linux/if_link.h>.
-_IFLA_IFNAME = 3
-_IFLA_MTU = 4
-_IFLA_LINKINFO = 18
-_IFLA_INFO_KIND = 1
-_IFLA_INFO_DATA = 2
-_IFLA_TUN_TYPE = 3
+_TYPE_TUN = 1  # IFLA_TUN_TYPE, of <linux/if_tun.h>
 
 
 @dataclass(slots=True)
@@ -55,35 +48,30 @@ def adopt_tun(name: str, mtu: int) -> AdoptedTun:
     fd = open_node(what)
     try:
         _attach(fd, name, what)
-        _, _, index, flags, _ = link.header
-        found_mtu, found_up = link.number(_IFLA_MTU) or mtu, bool(flags & _IFF_UP)
-        _set(index, name, min(mtu, found_mtu), up=True)
+        found_mtu, found_up = link.get("mtu"), bool(link["flags"] & _IFF_UP)
+        _set(link["index"], name, min(mtu, found_mtu), up=True)
     except BaseException:
         os.close(fd)
         raise
-    return AdoptedTun(fd, name, index, found_mtu, found_up)
+    return AdoptedTun(fd, name, link["index"], found_mtu, found_up)
 
 
-def _link(name: str, what: str) -> Message:
-    header, wanted = LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0), attribute(_IFLA_IFNAME, name.encode())
-
-    def find(rtnetlink: Rtnetlink) -> Message | None:
-        return rtnetlink.one(GET_LINK, header, wanted)
-
-    nobody: dict[int, Message | None] = {errno.ENODEV: None}
-    link = ask(what, find, nobody)
-    if link is None:
+def _link(name: str, what: str) -> Any:  # noqa: ANN401  (a pyroute2 message)
+    links: list[Any] = ask(
+        what, lambda iproute: list(iproute.get_links(ifname=name)), {errno.ENODEV: []}
+    )
+    if not links:
         raise SystemFailureError(
             what, "no device has this name", f"Make it: ip tuntap add dev {name} mode tun"
         )
-    info = attributes(link.attributes.get(_IFLA_LINKINFO, b""))
-    kind = info.get(_IFLA_INFO_KIND, b"").rstrip(b"\0").decode(errors="replace")
+    info = links[0].get("linkinfo")
+    kind = info.get("kind") if info is not None else None
     cure = f"Remove it (ip link delete {name}), then: ip tuntap add dev {name} mode tun"
     if kind != "tun":
         raise SystemFailureError(what, f"it is no TUN device but a {kind or 'real one'}", cure)
-    if attributes(info.get(_IFLA_INFO_DATA, b"")).get(_IFLA_TUN_TYPE) != _TYPE_TUN:
+    if info.get("data").get("tun_type") != _TYPE_TUN:
         raise SystemFailureError(what, "it is a TAP device: that carries Ethernet frames", cure)
-    return link
+    return links[0]
 
 
 def _attach(fd: int, name: str, what: str) -> None:
@@ -106,4 +94,7 @@ def _attach(fd: int, name: str, what: str) -> None:
 
 
 def _set(index: int, name: str, mtu: int, *, up: bool) -> None:
-    ask(f"tunnel device {name}", lambda rtnetlink: set_mtu(rtnetlink, index, mtu, up=up))
+    def change(iproute: IPRoute) -> None:
+        iproute.link("set", index=index, mtu=mtu, state="up" if up else "down")
+
+    ask(f"tunnel device {name}", change)

@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from hushwire.system.netlink import refusal
-
-_Answer = TypeVar("_Answer")
+from hushwire.system.netlink import ask
 
 PRIORITY = 26743
 """`pref` of our filters."""
@@ -36,10 +32,7 @@ def claim_of(interface: str) -> str:
 
 
 def attach(interface: str, index: int, programs: dict[str, int]) -> None:
-    """Attach the programs (descriptors, by direction).
-
-    Raises `NotPermittedError` and `SystemFailureError`.
-    """
+    """Attach the programs (descriptors, by direction). Raises as `netlink.ask`."""
 
     def order(iproute: IPRoute) -> None:
         with suppress_code(errno.EEXIST):
@@ -59,7 +52,7 @@ def attach(interface: str, index: int, programs: dict[str, int]) -> None:
                 classid=1,
             )
 
-    _ask(f"tc filter on {interface}", order)
+    ask(f"tc filter on {interface}", order)
 
 
 def remove(interface: str, index: int) -> int:
@@ -83,7 +76,7 @@ def remove(interface: str, index: int) -> int:
                 iproute.tc("del", "clsact", index)
         return len(ours)
 
-    return _ask(f"tc filter on {interface}", order)
+    return ask(f"tc filter on {interface}", order)
 
 
 def leftovers() -> list[str]:
@@ -97,20 +90,7 @@ def leftovers() -> list[str]:
                 names.append(str(link.get("ifname")))
         return names
 
-    return _ask("tc filters", question)
-
-
-def _ask(what: str, question: Callable[[IPRoute], _Answer]) -> _Answer:
-    def on_socket() -> _Answer:
-        with IPRoute() as iproute:
-            return question(iproute)
-
-    # pyroute2's socket runs an event loop of its own, and asyncio allows one per thread.
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="netlink") as thread:
-        try:
-            return thread.submit(on_socket).result()
-        except NetlinkError as error:
-            raise refusal(what, error.code) from error
+    return ask("tc filters", question)
 
 
 def _filters(iproute: IPRoute, index: int, hook: int) -> list[str]:

@@ -14,6 +14,7 @@ the policy protects is sealed or discarded, and so is what comes unsealed.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from ipaddress import (
     IPv4Network,
     IPv6Network,
@@ -23,7 +24,6 @@ from ipaddress import (
 from typing import Any
 
 from hushwire.config.model import Config, Ipv6
-from hushwire.records import dataclass
 from hushwire.system import nft
 from hushwire.system.mark import MARK
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
 from hushwire.system.errors import NotPermittedError, SystemFailureError
-from hushwire.system.rtnetlink import Rtnetlink
 
 _Answer = TypeVar("_Answer")
 
@@ -21,26 +24,31 @@ _CURES = {
 
 
 def ask(
-    what: str, question: Callable[[Rtnetlink], _Answer], answers: dict[int, _Answer] | None = None
+    what: str, question: Callable[[IPRoute], _Answer], answers: dict[int, _Answer] | None = None
 ) -> _Answer:
-    """`question(rtnetlink)` on a short-lived netlink socket; `what` names it in errors.
+    """`question(iproute)` on a short-lived netlink socket; `what` names it in errors.
 
     Returns `answers[errno]` where the kernel refuses with an errno that the caller expects.
     Raises `NotPermittedError` and `SystemFailureError`.
     """
-    try:
-        with Rtnetlink() as rtnetlink:
-            return question(rtnetlink)
-    except OSError as error:
-        code = error.errno or 0
-        if answers is not None and code in answers:
-            return answers[code]
-        raise refusal(what, code) from error
+    # pyroute2's socket runs an event loop of its own, and asyncio allows one per thread: the
+    # daemon's thread has its own already.
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="netlink") as thread:
+        try:
+            return thread.submit(_on_socket, question).result()
+        except NetlinkError as refusal:
+            code: int = refusal.code
+            if answers is not None and code in answers:
+                return answers[code]
+            if code == errno.EPERM:
+                raise NotPermittedError(
+                    [f"{what}: this needs CAP_NET_ADMIN. Run it with sudo."]
+                ) from refusal
+            why = os.strerror(code).lower()
+            cure = _CURES.get(code, "`dmesg | tail` may say more") + "."
+            raise SystemFailureError(what, why, cure) from refusal
 
 
-def refusal(what: str, code: int) -> NotPermittedError | SystemFailureError:
-    """The sentence about an errno with which the kernel refuses."""
-    if code == errno.EPERM:
-        return NotPermittedError([f"{what}: this needs CAP_NET_ADMIN. Run it with sudo."])
-    cure = _CURES.get(code, "`dmesg | tail` may say more") + "."
-    return SystemFailureError(what, os.strerror(code).lower(), cure)
+def _on_socket(question: Callable[[IPRoute], _Answer]) -> _Answer:
+    with IPRoute() as iproute:
+        return question(iproute)

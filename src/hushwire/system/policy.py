@@ -15,37 +15,15 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from pathlib import Path
+from typing import Any, TypeVar
+
+from pyroute2 import IPRoute
 
 from hushwire.system.mark import MARK
 from hushwire.system.netlink import ask
-from hushwire.system.routes import (
-    RTA_DST,
-    RTA_GATEWAY,
-    RTA_OIF,
-    RTA_PREFSRC,
-    RTA_PRIORITY,
-    RTA_TABLE,
-)
-from hushwire.system.rtnetlink import (
-    CREATE,
-    DELETE_ROUTE,
-    DELETE_RULE,
-    EXCL,
-    GET_ROUTE,
-    GET_RULE,
-    NEW_ROUTE,
-    NEW_RULE,
-    REPLACE,
-    ROUTE,
-    Message,
-    Rtnetlink,
-    attribute,
-    route_header,
-)
 
 PROTOCOL = 72
 """Who made a rule (`ip rule` shows it as `proto 72`): the letter H."""
@@ -56,20 +34,16 @@ PRIORITY = 18519
 _TABLES = 0x48000000
 _MOST_DEVICES = 1 << 22
 _INVERT = 2  # FIB_RULE_INVERT of <linux/fib_rules.h>
-_UNICAST = 1  # RTN_UNICAST
 _UNREACHABLE = 7  # RTN_UNREACHABLE of <linux/rtnetlink.h>
 _THROW = 9  # RTN_THROW: the search goes on in the next table
 _ONLINK = 4  # RTNH_F_ONLINK
 _WORST_METRIC = 0xFFFF
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
-
-# From <linux/fib_rules.h>: the attributes of a rule, and what it does.
-_FRA_PRIORITY, _FRA_FWMARK, _FRA_TABLE, _FRA_FWMASK, _FRA_PROTOCOL = 6, 10, 15, 16, 21
-_TO_TABLE = 1
-_TABLE_IN_ATTRIBUTE = 252  # RT_TABLE_COMPAT: its number does not fit into the header
+_UNSPECIFIED: dict[int, str] = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
 
 IpAddress = IPv4Address | IPv6Address
 IpNetwork = IPv4Network | IPv6Network
+_Answer = TypeVar("_Answer")
 
 
 def capture(index: int, host: IpAddress, source: IpAddress) -> None:
@@ -79,7 +53,7 @@ def capture(index: int, host: IpAddress, source: IpAddress) -> None:
     """
     what = f"rule that leads packets for {host} into the tunnel device"
     _add_rule(what, host, _capture_table(index), _INVERT)
-    _replace_route(what, host, _capture_table(index), device=index, source=source)
+    _replace_route(what, host, _capture_table(index), oif=index, prefsrc=str(source))
 
 
 def capture_network(index: int, network: IpNetwork, source: IpAddress | None) -> None:
@@ -89,8 +63,9 @@ def capture_network(index: int, network: IpNetwork, source: IpAddress | None) ->
     Raises `SystemFailureError` and `NotPermittedError`.
     """
     what = f"rule that leads packets for {network} into the tunnel device"
+    options = {} if source is None else {"prefsrc": str(source)}
     _add_rule(what, network.network_address, _capture_table(index), _INVERT)
-    _replace_route(what, network, _capture_table(index), device=index, source=source)
+    _replace_route(what, network, _capture_table(index), oif=index, **options)
 
 
 def spare(index: int, network: IpNetwork) -> None:
@@ -99,7 +74,7 @@ def spare(index: int, network: IpNetwork) -> None:
     Raises `SystemFailureError` and `NotPermittedError`.
     """
     what = f"route that leaves {network} out of the tunnel device"
-    _replace_route(what, network, _capture_table(index), kind=_THROW)
+    _replace_route(what, network, _capture_table(index), type=_THROW)
 
 
 def refuse(index: int, host: IpAddress) -> None:
@@ -110,7 +85,8 @@ def refuse(index: int, host: IpAddress) -> None:
     """
     what = f"rule for sealed packets to {host}"
     _add_rule(what, host, _lead_table(index), 0)
-    _replace_route(what, host, _lead_table(index), kind=_UNREACHABLE, metric=_WORST_METRIC)
+    metric = {"priority": _WORST_METRIC}
+    _replace_route(what, host, _lead_table(index), type=_UNREACHABLE, **metric)
 
 
 def lead(index: int, host: IpAddress, hop: IpAddress, device: int) -> None:
@@ -119,7 +95,10 @@ def lead(index: int, host: IpAddress, hop: IpAddress, device: int) -> None:
     Raises `SystemFailureError` and `NotPermittedError`.
     """
     what = f"route for sealed packets to {host}"
-    _replace_route(what, host, _lead_table(index), device=device, gateway=hop, metric=1)
+    gateway = str(hop).partition("%")[0]
+    _replace_route(
+        what, host, _lead_table(index), oif=device, gateway=gateway, flags=_ONLINK, priority=1
+    )
 
 
 def clear(index: int) -> None:
@@ -137,82 +116,84 @@ def clear_stale() -> None:
 
 
 def _clear(doomed: Callable[[int], bool]) -> None:
-    def remove(rtnetlink: Rtnetlink) -> None:
+    def remove(iproute: IPRoute) -> None:
         for family in _here():
-            everything = route_header(family)
-            for rule in rtnetlink.all(GET_RULE, everything):
-                table = rule.number(_FRA_TABLE)
-                if rule.attributes.get(_FRA_PROTOCOL) == bytes([PROTOCOL]) and _ours(table, doomed):
-                    _delete(rtnetlink, DELETE_RULE, rule)
-            for route in rtnetlink.all(GET_ROUTE, everything):
-                if _ours(route.number(RTA_TABLE), doomed):
-                    _delete(rtnetlink, DELETE_ROUTE, route)
+            for rule in iproute.get_rules(family=family):
+                table = rule.get("table")
+                if rule.get("protocol") == PROTOCOL and _ours(table) and doomed(table):
+                    _unless_gone(iproute.rule, "del", **_rule_of(rule, family))
+            for route in iproute.get_routes(family=family):
+                table = route.get("table")
+                if _ours(table) and doomed(table):
+                    _unless_gone(iproute.route, "del", **_route_of(route, family))
 
     ask("routing rules of the tunnel", remove)
 
 
-def _delete(rtnetlink: Rtnetlink, kind: int, found: Message) -> None:
-    """What the kernel has told is what it removes."""
-    with _suppress_gone():
-        parts = [attribute(one, value) for one, value in found.attributes.items()]
-        rtnetlink.order(kind, ROUTE.pack(*found.header), *parts)
+def _rule_of(rule: dict[str, Any], family: int) -> dict[str, Any]:
+    return {
+        "family": family,
+        "table": rule.get("table"),
+        "priority": rule.get("priority"),
+        "fwmark": MARK,
+        "flags": rule["flags"],
+        "protocol": PROTOCOL,
+    }
 
 
-@contextmanager
-def _suppress_gone() -> Generator[None]:
+def _route_of(route: dict[str, Any], family: int) -> dict[str, Any]:
+    found = {
+        "family": family,
+        "table": route.get("table"),
+        # A default route has no destination.
+        "dst": f"{route.get('dst') or _UNSPECIFIED[family]}/{route['dst_len']}",
+        "type": route["type"],
+    }
+    if route.get("priority"):
+        found["priority"] = route.get("priority")
+    return found
+
+
+def _unless_gone(order: Callable[..., object], *arguments: object, **options: object) -> None:
+    from pyroute2.netlink.exceptions import NetlinkError
+
     try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOENT, errno.ESRCH):
+        order(*arguments, **options)
+    except NetlinkError as error:
+        if error.code not in (errno.ENOENT, errno.ESRCH):
             raise
 
 
 def _add_rule(what: str, host: IpAddress, table: int, flags: int) -> None:
     # No destination: the table holds nothing but the hosts, and for all others the search goes on.
-    header = route_header(_family(host), table=_TABLE_IN_ATTRIBUTE, kind=_TO_TABLE, flags=flags)
-    parts = (
-        attribute(_FRA_PRIORITY, PRIORITY),
-        attribute(_FRA_TABLE, table),
-        attribute(_FRA_FWMARK, MARK),
-        attribute(_FRA_FWMASK, 0xFFFFFFFF),
-        attribute(_FRA_PROTOCOL, bytes([PROTOCOL])),
-    )
-    ask(
-        what,
-        lambda rtnetlink: rtnetlink.order(NEW_RULE, header, *parts, flags=CREATE | EXCL),
-        {errno.EEXIST: None},
-    )
+    options: dict[str, Any] = {
+        "family": _family(host),
+        "priority": PRIORITY,
+        "table": table,
+        "fwmark": MARK,
+        "fwmask": 0xFFFFFFFF,
+        "flags": flags,
+        "protocol": PROTOCOL,
+    }
+
+    def add(iproute: IPRoute) -> None:
+        iproute.rule("add", **options)
+
+    ask(what, add, {errno.EEXIST: None})
 
 
-def _replace_route(
-    what: str,
-    target: IpAddress | IpNetwork,
-    table: int,
-    *,
-    kind: int = _UNICAST,
-    device: int | None = None,
-    gateway: IpAddress | None = None,
-    source: IpAddress | None = None,
-    metric: int | None = None,
-) -> None:
-    network = ip_network(target)
-    flags = 0 if gateway is None else _ONLINK
-    header = route_header(
-        _family(network),
-        prefix=network.prefixlen,
-        table=_TABLE_IN_ATTRIBUTE,
-        protocol=PROTOCOL,
-        kind=kind,
-        flags=flags,
-    )
-    parts = [attribute(RTA_TABLE, table), attribute(RTA_DST, network.network_address.packed)]
-    for number, value in ((RTA_OIF, device), (RTA_PRIORITY, metric)):
-        if value is not None:
-            parts.append(attribute(number, value))
-    for number, address in ((RTA_GATEWAY, gateway), (RTA_PREFSRC, source)):
-        if address is not None:
-            parts.append(attribute(number, address.packed))
-    ask(what, lambda rtnetlink: rtnetlink.order(NEW_ROUTE, header, *parts, flags=CREATE | REPLACE))
+def _replace_route(what: str, target: IpAddress | IpNetwork, table: int, **options: object) -> None:
+    def replace(iproute: IPRoute) -> None:
+        iproute.route(
+            "replace",
+            family=_family(target),
+            dst=str(ip_network(target)),
+            table=table,
+            proto=PROTOCOL,
+            **options,
+        )
+
+    ask(what, replace)
 
 
 def _capture_table(index: int) -> int:
@@ -223,9 +204,8 @@ def _lead_table(index: int) -> int:
     return _capture_table(index) + 1
 
 
-def _ours(table: int | None, doomed: Callable[[int], bool]) -> bool:
-    ours = table is not None and _TABLES <= table < _TABLES + 2 * _MOST_DEVICES
-    return table is not None and ours and doomed(table)
+def _ours(table: int | None) -> bool:
+    return table is not None and _TABLES <= table < _TABLES + 2 * _MOST_DEVICES
 
 
 def _owner(table: int) -> int:

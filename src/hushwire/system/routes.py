@@ -6,36 +6,18 @@ import errno
 import socket
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from pyroute2 import IPRoute
 
 from hushwire.system.addresses import device_index, scope_index
 from hushwire.system.errors import SystemFailureError
 from hushwire.system.mark import MARK, mark
 from hushwire.system.netlink import ask
-from hushwire.system.rtnetlink import (
-    CREATE,
-    EXCL,
-    GET_LINK,
-    GET_ROUTE,
-    LINK,
-    NEW_ROUTE,
-    Message,
-    Rtnetlink,
-    attribute,
-    route_header,
-)
 
 # From <linux/in.h> and <linux/in6.h>; Python's socket module lacks them.
 _IP_MTU = 14
 _IPV6_MTU = 24
-
-# From <linux/rtnetlink.h> and <linux/if_link.h>.
-RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_PREFSRC, RTA_TABLE = 1, 4, 5, 6, 7, 15
-_RTA_MARK = 16
-_RT_TABLE_MAIN = 254
-_RTPROT_STATIC = 4
-_RTN_UNICAST = 1
-_IFLA_MTU = 4
 
 _ANY_PORT = 9  # discard; connecting a UDP socket sends nothing
 
@@ -53,19 +35,13 @@ def add_route(
     """
     index = device_index(ifname)
     what = f"route to {network} through {ifname}"
-    header = route_header(
-        _family(network),
-        prefix=network.prefixlen,
-        table=_RT_TABLE_MAIN,
-        protocol=_RTPROT_STATIC,
-        kind=_RTN_UNICAST,
-    )
-    parts = [attribute(RTA_DST, network.network_address.packed), attribute(RTA_OIF, index)]
+    family = socket.AF_INET if network.version == 4 else socket.AF_INET6
+    options: dict[str, Any] = {"family": family, "dst": str(network), "oif": index}
     if source is not None:
-        parts.append(attribute(RTA_PREFSRC, source.packed))
+        options["prefsrc"] = str(source)
 
-    def add(rtnetlink: Rtnetlink) -> bool:
-        rtnetlink.order(NEW_ROUTE, header, *parts, flags=CREATE | EXCL)
+    def add(iproute: IPRoute) -> bool:
+        iproute.route("add", **options)
         return True
 
     if ask(what, add, {errno.EEXIST: False}):
@@ -121,12 +97,17 @@ def next_hop(remote: IPv4Address | IPv6Address, device: str | None = None) -> Ho
 
     Raises `SystemFailureError` when there is no route, and `NotPermittedError`.
     """
+    bare = str(remote).partition("%")[0]
+    options: dict[str, Any] = {"dst": bare, "mark": MARK}
     scope = scope_index(remote) if isinstance(remote, IPv6Address) else 0
     if device is not None or scope:
-        scope = scope or device_index(str(device))
-    route = _route_to(remote, scope)
-    gateway = route.attributes.get(RTA_GATEWAY)
-    index = route.number(RTA_OIF) or 0
+        options["oif"] = scope or device_index(str(device))
+
+    def find(iproute: IPRoute) -> tuple[int, str | None]:
+        (route,) = iproute.route("get", **options)
+        return route.get("oif"), route.get("gateway")
+
+    index, gateway = ask(f"way to {remote}", find)
     return Hop(_device_name(index), index, ip_address(gateway) if gateway else None)
 
 
@@ -136,24 +117,18 @@ def link_mtu(remote: IPv4Address | IPv6Address, device: str | None = None) -> in
     Not what the kernel has learned by ICMP, which anybody may have sent. Raises
     `SystemFailureError` when there is no route.
     """
+    what = f"way to {remote}"
     if device is None and isinstance(remote, IPv6Address) and remote.scope_id is not None:
         index = scope_index(remote)
     elif device is None:
-        index = _route_to(remote, 0).number(RTA_OIF) or 0
+        family = socket.AF_INET if remote.version == 4 else socket.AF_INET6
+        bare = str(remote).partition("%")[0]
+        index = ask(
+            what, lambda ip: int(ip.route("get", family=family, dst=bare, mark=MARK)[0].get("oif"))
+        )
     else:
         index = device_index(device)
-    header = LINK.pack(socket.AF_UNSPEC, 0, index, 0, 0)
-    link = ask(f"way to {remote}", lambda rtnetlink: rtnetlink.one(GET_LINK, header))
-    return link.number(_IFLA_MTU) or 0
-
-
-def _route_to(remote: IPv4Address | IPv6Address, device: int) -> Message:
-    """What the kernel would do with a marked packet to `remote`; `device` is an index, or 0."""
-    header = route_header(_family(remote), prefix=remote.max_prefixlen)
-    parts = [attribute(RTA_DST, remote.packed), attribute(_RTA_MARK, MARK)]
-    if device:
-        parts.append(attribute(RTA_OIF, device))
-    return ask(f"way to {remote}", lambda rtnetlink: rtnetlink.one(GET_ROUTE, header, *parts))
+    return ask(what, lambda ip: int(ip.get_links(index)[0].get("mtu")))
 
 
 def _towards(remote: IPv4Address | IPv6Address, device: str | None) -> socket.socket:
@@ -185,20 +160,18 @@ def _towards(remote: IPv4Address | IPv6Address, device: str | None) -> socket.so
 
 
 def _devices_with_route(what: str, network: IPv4Network | IPv6Network) -> set[int]:
-    header = route_header(_family(network))
-    # A default route has no destination, so the match is made here and not by the kernel.
-    wanted = network.network_address.packed if network.prefixlen else None
-    found = set()
-    for route in ask(what, lambda rtnetlink: rtnetlink.all(GET_ROUTE, header)):
-        same = route.header[1] == network.prefixlen and route.attributes.get(RTA_DST) == wanted
-        index = route.number(RTA_OIF)
-        if same and route.number(RTA_TABLE) == _RT_TABLE_MAIN and index is not None:
-            found.add(index)
-    return found
+    family = socket.AF_INET if network.version == 4 else socket.AF_INET6
 
+    def find(iproute: IPRoute) -> set[int]:
+        # A default route carries no RTA_DST, so the match is made here and not by the kernel.
+        wanted = str(network.network_address) if network.prefixlen else None
+        return {
+            route.get("oif")
+            for route in iproute.get_routes(family=family, table=254)
+            if route["dst_len"] == network.prefixlen and route.get("dst") == wanted
+        } - {None}
 
-def _family(host: IPv4Address | IPv6Address | IPv4Network | IPv6Network) -> int:
-    return socket.AF_INET if host.version == 4 else socket.AF_INET6
+    return ask(what, find)
 
 
 def _device_name(index: int) -> str:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import socket
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 
-from hushwire.records import dataclass
+from pyroute2 import IPRoute
+
 from hushwire.system.addresses import device_index
 from hushwire.system.errors import NotPermittedError, SystemFailureError
 from hushwire.system.netlink import ask
-from hushwire.system.rtnetlink import LINK, NEW_LINK, Rtnetlink, attribute
 
 TUN_NODE = Path("/dev/net/tun")
 NAME_OCTETS = 15  # IFNAMSIZ less the final NUL
@@ -25,12 +25,7 @@ IFF_NO_PI = 0x1000
 _IFF_VNET_HDR = 0x4000
 _IFF_TUN_EXCL = 0x8000
 
-# From <linux/if.h> and <linux/if_link.h>.
-_IFF_UP = 1
-_IFLA_MTU = 4
-_IFLA_AF_SPEC = 26
-_IFLA_INET6_ADDR_GEN_MODE = 8
-_ADDR_GEN_MODE_NONE = b"\x01"
+_ADDR_GEN_MODE_NONE = 1  # IN6_ADDR_GEN_MODE_NONE of <linux/if_link.h>
 
 
 @dataclass(slots=True)
@@ -51,7 +46,7 @@ class Tun:
 
         Raises as `open_tun`.
         """
-        ask(f"MTU of {self.name}", lambda rtnetlink: set_mtu(rtnetlink, self.index, octets))
+        ask(f"MTU of {self.name}", lambda ip: ip.link("set", index=self.index, mtu=octets))
         return octets
 
     def close(self) -> None:
@@ -80,7 +75,7 @@ def open_tun(name: str, mtu: int, *, headers: bool = False) -> Tun:
     try:
         _claim(fd, name, what, IFF_TUN | IFF_NO_PI | (_IFF_VNET_HDR if headers else 0))
         tun = Tun(fd, name, device_index(name))
-        ask(what, lambda rtnetlink: _set_up(rtnetlink, tun.index, mtu))
+        ask(what, lambda iproute: _set_up(iproute, tun.index, mtu))
     except BaseException:
         os.close(fd)
         raise
@@ -133,18 +128,14 @@ def _exists(name: str) -> bool:
     return True
 
 
-def set_mtu(rtnetlink: Rtnetlink, index: int, octets: int, *, up: bool | None = None) -> None:
-    """Change the device's MTU, and put it up or down, or leave it as it is. Raises `OSError`."""
-    flags = (_IFF_UP if up else 0, 0 if up is None else _IFF_UP)
-    header = LINK.pack(socket.AF_UNSPEC, 0, index, *flags)
-    rtnetlink.order(NEW_LINK, header, attribute(_IFLA_MTU, octets))
-
-
-def _set_up(rtnetlink: Rtnetlink, index: int, mtu: int) -> None:
+def _set_up(iproute: IPRoute, index: int, mtu: int) -> None:
+    # No link-local address and so no router solicitation or MLD of the kernel's own: they would
+    # be traffic that no selector covers.
+    no_link_local = {
+        "attrs": [
+            ("AF_INET6", {"attrs": [("IFLA_INET6_ADDR_GEN_MODE", _ADDR_GEN_MODE_NONE)]}),
+        ]
+    }
     if Path("/proc/net/if_inet6").exists():
-        # No link-local address and so no router solicitation or MLD of the kernel's own: they would
-        # be traffic that no selector covers.
-        no_link_local = attribute(_IFLA_INET6_ADDR_GEN_MODE, _ADDR_GEN_MODE_NONE)
-        ipv6 = attribute(_IFLA_AF_SPEC, attribute(socket.AF_INET6, no_link_local))
-        rtnetlink.order(NEW_LINK, LINK.pack(socket.AF_UNSPEC, 0, index, 0, 0), ipv6)
-    set_mtu(rtnetlink, index, mtu, up=True)
+        iproute.link("set", index=index, IFLA_AF_SPEC=no_link_local)
+    iproute.link("set", index=index, mtu=mtu, state="up")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hushwire.records import dataclass
+from dataclasses import dataclass
+
 from hushwire.wire.cursor import Reader
 from hushwire.wire.errors import UnsupportedVersionError, WireError
 from hushwire.wire.registry import HeaderFlag

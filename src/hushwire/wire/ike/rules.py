@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hushwire.records import dataclass
+from dataclasses import dataclass
+
 from hushwire.wire.errors import WireError
 from hushwire.wire.ike.header import SPI_OCTETS, Header
 from hushwire.wire.ike.message import MAX_PAYLOADS, Message, Payload
