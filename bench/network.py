@@ -111,9 +111,14 @@ Hosts = tuple[Host, Host]
 
 
 def environment() -> dict[str, str]:
-    """Ours, with a PATH that finds `ip` for an ordinary user too."""
+    """Ours, with a PATH that finds `ip` for an ordinary user too.
+
+    And Python keeps what it has compiled, as an installed package has it.
+    """
     path = f"{os.environ.get('PATH', '')}:{_SYSTEM_PATH}"
-    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
+    ours = {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
+    ours.pop("PYTHONDONTWRITEBYTECODE", None)
+    return ours
 
 
 def become_root_inside() -> None:

@@ -53,6 +53,34 @@ def test_nothing_heavy_is_loaded_before_it_is_needed() -> None:
     assert done.stdout.endswith("\n[]\n"), done.stderr
 
 
+@pytest.mark.parametrize("proof", ['psk_file = "psk"', 'public_key = "{public}"'])
+def test_run_loads_nothing_heavy_that_its_tunnel_has_no_use_for(tmp_path: Path, proof: str) -> None:
+    """Each of these takes longer to load than a handshake takes."""
+    hushwire("genkey", "-o", str(tmp_path / "own.key"))
+    public = hushwire("genkey", "-o", str(tmp_path / "peer.key")).stdout.split()[-1]
+    (tmp_path / "psk").touch(mode=0o600)
+    (tmp_path / "psk").write_text("a shared secret between two hosts that nobody guesses\n")
+    file = tmp_path / "hw0.toml"
+    file.write_text(
+        '[interface]\naddress = ["10.0.1.1/24"]\nprivate_key_file = "own.key"\n'
+        '[peer.bob]\nendpoint = "192.0.2.2"\nnetworks = ["10.0.1.2/32"]\n'
+        + proof.format(public=public)
+    )
+    script = (
+        "import sys; from pathlib import Path; from hushwire.config.load import load\n"
+        "from hushwire.daemon.service import Service; import hushwire.cli.run\n"
+        "load(Path(sys.argv[1]))\n"
+        "heavy = ('cryptography.x509', 'hushwire.crypto.x509', 'hushwire.engines.python.engine',\n"
+        "    'hushwire.explain.causes', 'hushwire.lab', 'http', 'multiprocessing', 'pyroute2',\n"
+        "    'rich', 'scapy', 'unittest', 'urllib.request')\n"
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(file)], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
 def test_without_a_verb_it_helps_and_fails() -> None:
     done = hushwire()
     assert (done.returncode, done.stdout) == (2, "")

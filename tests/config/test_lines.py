@@ -66,3 +66,11 @@ def test_what_is_absent_has_the_line_of_what_is_around_it() -> None:
     assert lines.of(("peer", "bob", "ids", 7)) == 2
     assert lines.of(("interface",)) is None
     assert Lines("").of(("x",)) is None
+
+
+def test_the_keys_of_one_table_have_their_lines_and_so_has_the_table() -> None:
+    text = '[interface]\nname = "hw0"\n\n[peer.bob]\n# a comment\nike = [\n  "x",\n]\nid.x = 1\n'
+    lines = Lines(text + "[peer.carol]\nid = 1\npeer.bob.esp = 2\n")
+    assert lines.within(("peer", "bob")) == {"": 4, "ike": 6, "id": 9}
+    assert lines.within(("peer", "carol")) == {"": 10, "id": 11, "peer": 12}
+    assert lines.within(("peer", "dave")) == {}

@@ -33,6 +33,7 @@ def test_ten_lines_are_a_whole_configuration() -> None:
     assert config.interface.underlay is None
     assert config.interface.tcp_port == 4500
     assert config.listens_in_tcp
+    assert config.lines == {"bob": {"": 6, "endpoint": 7, "public_key": 8, "networks": 9}}
     (bob,) = config.peers
     assert bob.name == "bob"
     assert bob.endpoint == ip_address("192.168.77.2")

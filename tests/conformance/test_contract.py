@@ -322,6 +322,26 @@ def test_keepalives_go_out_while_nothing_else_does(engine: str) -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+def test_keepalives_begin_when_a_nat_is_found_and_end_when_it_is_left(engine: str) -> None:
+    with setting(engine, keepalive_seconds=0.05) as world:
+        spi, way = world.of_bob.inbound_spi, (world.of_bob.path, Encapsulation.UDP)
+        world.bob.engine.install(world.of_bob)
+        world.bob.engine.update(spi, *way, keepalive=True)
+        assert [world.wire.recv(100) for _ in range(3)] == [b"\xff"] * 3
+        world.bob.engine.update(spi, *way, keepalive=False)
+        # Those of another SA tell the time: while three of its leave, this one would have as many.
+        other = replace(pair(generation=1)[1], keepalive=True)
+        elsewhere = Path(other.path.local, Address(ip_address(ALICE), 61000))
+        with plain_socket(world.alice, (ALICE, 61000)) as clock:
+            world.bob.engine.install(replace(other, path=elsewhere))
+            assert clock.recv(100) == b"\xff"
+            while select.select([world.wire], [], [], 0)[0]:
+                world.wire.recv(100)  # from before
+            assert [clock.recv(100) for _ in range(3)] == [b"\xff"] * 3
+        assert not select.select([world.wire], [], [], 0)[0]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 def test_capabilities_name_every_cipher_and_encapsulation(engine: str) -> None:
     running = ENGINES[engine]()
     capabilities = running.capabilities()

@@ -40,6 +40,15 @@ def test_verbs_and_options_in_it_exist(chapter: Path) -> None:
             assert option in known, f"{line}: {option}"
 
 
+def test_every_path_in_the_architecture_exists() -> None:
+    """Those with a folder; a name alone stands beside the one before it."""
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    paths = set(re.findall(r"`([A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*/(?:[a-z_]+\.[a-z.]+)?)`", text))
+    assert len(paths) > 100
+    places = [ROOT, *(ROOT / place for place in ("src/hushwire", "rust/core/src", "bpf"))]
+    assert not [p for p in paths if not any((place / p).exists() for place in places)]
+
+
 def test_every_picture_is_used_and_fetches_nothing() -> None:
     text = "".join(chapter.read_text() for chapter in CHAPTERS)
     pictures = sorted((ROOT / "docs" / "pictures").glob("*.svg"))

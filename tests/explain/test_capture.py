@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scapy.layers.inet import IP, UDP
+from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Dot1Q, Ether
 from scapy.packet import Packet, Raw
@@ -19,6 +19,7 @@ from scapy.utils import wrpcap, wrpcapng
 from hushwire.esp.seal import OutboundSa
 from hushwire.explain import findings
 from hushwire.explain.capture import Capture
+from hushwire.explain.ladder import ladder
 from hushwire.explain.wireshark import (
     esp_lines,
     ike_line,
@@ -27,14 +28,18 @@ from hushwire.explain.wireshark import (
     readable,
 )
 from hushwire.ike.inputs import Limits
+from hushwire.sa.association import Encap
+from hushwire.sa.association import Path as Way
 from hushwire.wire.errors import WireError
 from hushwire.wire.ike.message import Message, build_plain
 from hushwire.wire.ike.payloads.notify import Notify
 from hushwire.wire.natt import NON_ESP_MARKER
 from hushwire.wire.pcap import LARGEST_FRAME, Frame, frames
 from hushwire.wire.registry import NotifyType
+from hushwire.wire.tcpencap import STREAM_PREFIX, build_frame
 from tests.cli.command import hushwire
 from tests.sim.network import Host, Network, Weather, esp, ike, pair, peer
+from tests.sim.streams import StreamNetwork, reverse
 
 # With addresses: else scapy asks the network for them.
 WIRE = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
@@ -169,6 +174,95 @@ def test_a_capture_that_begins_in_the_middle_says_so() -> None:
     assert "begins after IKE_SA_INIT" in said(captured(packets(network)[2:]))
 
 
+START = 0xFFFFFFF0
+"""A sequence number near the last one, so that it begins again at 0 in what follows."""
+
+
+def segments(size: int) -> tuple[list[Packet], Host, Host]:
+    """A tunnel inside TCP and one packet in it: two SYNs, then segments of `size` octets."""
+    network = StreamNetwork()
+    alice = network.host("alice", peer("alice", "bob", encap=Encap.TCP))
+    bob = network.host("bob", peer("bob", "alice", encap=Encap.TCP))
+    path = network.connect_in_tcp(alice, "bob")
+    network.run(1)
+    (packet,) = sealed(alice, 1)
+    next_number = dict.fromkeys((path, reverse(path)), START)
+    made = [segment(one, START - 1, b"", "S") for one in next_number]
+    messages = [(NON_ESP_MARKER + data, one) for _, data, one in network.sent]
+    for message, one in [*messages, (bytes(packet[Raw]), path)]:
+        octets = build_frame(message)
+        if (one, next_number[one]) == (path, START):
+            octets = STREAM_PREFIX + octets
+        for at in range(0, len(octets), size):
+            piece = octets[at : at + size]
+            made.append(segment(one, next_number[one], piece, "PA"))
+            next_number[one] += len(piece)
+    for number, one in enumerate(made):
+        one.time = WHEN + number / 10
+    return made, alice, bob
+
+
+def segment(path: Way, number: int, octets: bytes, flags: str) -> Packet:
+    return (
+        WIRE
+        / IP(src=str(path.local.ip), dst=str(path.remote.ip))
+        / TCP(sport=path.local.port, dport=path.remote.port, seq=number % 2**32, flags=flags)
+        / Raw(octets)
+    )
+
+
+def shuffled(made: list[Packet]) -> list[Packet]:
+    """Neighbours have changed places, and some come twice."""
+    pairs = [made[at : at + 2][::-1] for at in range(2, len(made), 2)]
+    return [*made[:2], *(one for two in pairs for one in (*two, two[0]))]
+
+
+@pytest.mark.parametrize("size", [5, 100, 1400, 60_000])
+@pytest.mark.parametrize("order", [list, shuffled])
+def test_what_goes_inside_tcp_is_put_together_and_read(
+    size: int, order: Callable[[list[Packet]], list[Packet]]
+) -> None:
+    made, alice, bob = segments(size)
+    capture = captured(order(made), [alice, bob])
+    text = said(capture)
+    assert "192.0.2.2 chose aes256gcm16-prfsha384-x25519" in text
+    assert "2 of 2 sealed messages were opened" in text
+    (conversation,) = capture.conversations.values()
+    assert "TCP port 4500:" in "\n".join(ladder(capture.attempt(conversation)))
+    (stream,) = capture.streams.values()
+    assert (stream.carrier, stream.opened) == ("TCP 4500", 1)
+    assert findings.of_the_rest(capture) == []
+
+
+def test_a_capture_of_tcp_that_begins_in_the_middle_is_read_from_the_next_whole_frame_on() -> None:
+    made, alice, bob = segments(1400)
+    capture = captured(made[3:], [alice, bob])  # without the SYNs and the first request
+    assert "2 of 2 sealed messages were opened" in said(capture)
+    (stream,) = capture.streams.values()
+    assert stream.opened == 1
+    made, _, _ = segments(50)
+    late = captured(made[5:])
+    assert not late.streams
+    assert "TCP segments (RFC 9329) not read" in "\n".join(findings.of_the_rest(late))
+
+
+def test_a_segment_that_is_missing_does_not_end_the_reading() -> None:
+    made, _, _ = segments(1400)
+    path = made[-1]
+    capture = captured(made[:4])
+    for number in range(1, 200):  # behind a gap
+        late = path.copy()
+        late[TCP].seq = (path[TCP].seq + number) % 2**32
+        late[TCP].payload = Raw(b"\xff" * 10)
+        capture.add(Frame(WHEN, 1, bytes(late)))
+        assert capture.unread == number
+    assert not capture.streams
+    again = path.copy()
+    again[TCP].seq = 4711
+    capture.add(Frame(WHEN, 1, bytes(again)))
+    assert len(capture.streams) == 1
+
+
 def sealed(alice: Host, count: int) -> list[Packet]:
     (child,) = alice.sas.values()
     outbound = OutboundSa(child)
@@ -259,8 +353,12 @@ def test_any_octets_are_frames_or_a_wire_error(data: bytes, kind: str) -> None:
 def test_any_frame_is_looked_at_without_an_exception(contents: list[bytes], link: int) -> None:
     capture = Capture()
     for content in contents:
-        for start in (b"", bytes.fromhex("4500001c00000000401100000a0000010a00000201f401f4")):
-            capture.add(Frame(0.0, link, start + content))
+        for start in (
+            "",
+            "4500001c00000000401100000a0000010a00000201f401f4",
+            "4500000000000000400600000a0000010a0000020400119400000000000000005018000000000000",
+        ):
+            capture.add(Frame(0.0, link, bytes.fromhex(start) + content))
     said(capture)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 from ipaddress import ip_address
 from itertools import pairwise
 
@@ -10,15 +11,25 @@ import pytest
 
 from hushwire.explain.causes import Place, why
 from hushwire.explain.ladder import ladder
-from hushwire.explain.outcome import NoProposal, PeerSilent, Rekeyed, TunnelUp
+from hushwire.explain.outcome import (
+    NoProposal,
+    PeerSilent,
+    RefusedUs,
+    Rekeyed,
+    SelectorsUnacceptable,
+    TunnelUp,
+)
 from hushwire.explain.recorder import ATTEMPTS_PER_PEER, STRANGERS, Recorder
 from hushwire.explain.trace import Attempt, Decision, MessageStep
 from hushwire.ike.credentials import Psk
+from hushwire.sa.association import Encap
 from hushwire.wire.ike.header import Header
 from hushwire.wire.ike.message import build_plain
+from hushwire.wire.ike.payloads.nonce import Nonce
 from hushwire.wire.registry import ExchangeType
 from tests.sim.network import SECRET, Host, Network, Weather, ike, pair, peer
 from tests.sim.stages import secrets_of
+from tests.sim.streams import StreamNetwork
 
 PLACE = Place("hw0.toml", "bob")
 
@@ -107,8 +118,57 @@ def test_no_proposal_is_a_table_with_the_lines_to_change() -> None:
     assert isinstance(only(alice).outcome, NoProposal)
     assert "encryption     aes256gcm16   aes128gcm16   ◄ differs" in said
     assert 'ike = ["aes128gcm16-prfsha384-x25519"]' in said
+    assert "here, in hw0.toml, under [peer.bob]:" in said
     assert "proposals = aes256gcm16-prfsha384-x25519" in said
     assert "they offer" in text_of(only(bob))
+
+
+def test_the_line_to_change_has_its_number_in_our_file() -> None:
+    lines = {"": 4, "ike": 7, "networks": 5, "local_networks": 9}
+    place = Place("hw0.toml", "bob", lines)
+    none = NoProposal("bob", "IKE", ("aes256gcm16-prfsha384-x25519",), (), refused_by_us=False)
+    attempt = Attempt("bob", "we", "bob", "192.0.2.2", initiator=True, began=0.0, steps=(),
+                      outcome=none)  # fmt: skip
+    assert "here, in hw0.toml, line 7, under [peer.bob]:" in "\n".join(why(attempt, place))
+    esp = replace(attempt, outcome=replace(none, protocol="ESP"))
+    assert "here, in hw0.toml, under [peer.bob] (line 4):" in "\n".join(why(esp, place))
+    apart = SelectorsUnacceptable("bob", ("10.0.1.1/32",), ("10.0.1.2/32",), (), ())
+    told = "\n".join(why(replace(attempt, outcome=apart), place))
+    assert "here, in hw0.toml, lines 5 and 9, under [peer.bob]:" in told
+    refused = RefusedUs("bob", "alice.example", "shared secret")
+    told = "\n".join(why(replace(attempt, outcome=refused), place))
+    assert "under [peer.bob] (line 4): local_id, and our psk_file" in told
+    by_key = replace(refused, method="public key")
+    told = "\n".join(why(replace(attempt, outcome=by_key), place))
+    assert 'id = "alice.example"   and public_key for us' in told
+    assert "local_id, and our private_key_file" in told
+
+
+def test_what_goes_inside_tcp_is_said_to() -> None:
+    network = StreamNetwork()
+    alice = network.host("alice", peer("alice", "bob", encap=Encap.TCP))
+    network.cut(network.connect_in_tcp(alice, "bob"))
+    network.run(60)
+    said = text_of(only(alice))
+    assert "TCP port 4500:" in said
+    assert "octets to TCP port 4500, from 0.0" in said
+    assert "UDP 4500: not tried" in said
+
+
+def test_a_message_in_clear_has_no_words_of_a_sealed_one() -> None:
+    recorder = Recorder()
+    header = Header(bytes(8), bytes(8), ExchangeType.INFORMATIONAL, 0, initiator=False,
+                    response=False)  # fmt: skip
+    recorder.turn(1.0)
+    recorder.sealing(header, ())  # our first request of an IKE SA that the peer began
+    recorder.turn(2.0)
+    recorder.begins(bytes([7] * 8), "carol", ip_address("192.0.2.9"))
+    nonce = Nonce(bytes(32))
+    header = Header(bytes([7] * 8), bytes(8), ExchangeType.IKE_SA_INIT, 0, initiator=True,
+                    response=False)  # fmt: skip
+    recorder.sent(build_plain(header, (nonce,)), ip_address("192.0.2.9"), (500, 500))
+    (attempt,) = recorder.attempts("carol")
+    assert messages(attempt)[0].words == ("NONCE",)
 
 
 def test_no_secret_is_in_what_is_told() -> None:

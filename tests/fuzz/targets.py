@@ -227,8 +227,20 @@ _IP_PACKETS = [
 def _capture(message: bytes) -> bytes:
     """A pcap file of raw IPv4 with this message once, on UDP port 500."""
     udp = bytes.fromhex("01f401f4") + (8 + len(message)).to_bytes(2, "big") + bytes(2) + message
-    total = (20 + len(udp)).to_bytes(2, "big")
-    packet = b"\x45\0" + total + bytes.fromhex("0000000040110000c0000201c0000202") + udp
+    return _pcap(17, udp)
+
+
+def _capture_of_tcp(message: bytes) -> bytes:
+    """The same, as the first in a stream to TCP port 4500."""
+    frame = tcpencap.build_frame(natt.NON_ESP_MARKER + message)
+    header = bytes.fromhex("c000119400000001000000005018ffff00000000")
+    return _pcap(6, header + tcpencap.STREAM_PREFIX + frame)
+
+
+def _pcap(protocol: int, segment: bytes) -> bytes:
+    total = (20 + len(segment)).to_bytes(2, "big")
+    addresses = bytes.fromhex("0000c0000201c0000202")
+    packet = b"\x45\0" + total + bytes([0, 0, 0, 0, 64, protocol]) + addresses + segment
     head = bytes.fromhex("d4c3b2a1020004000000000000000000ffff000065000000")
     return head + bytes(8) + len(packet).to_bytes(4, "little") * 2 + packet
 
@@ -264,7 +276,9 @@ SEEDS: dict[str, list[bytes]] = {
     "fragments": [bytes.fromhex(packet) for packet in _IP_PACKETS],
     "esp_header": [esp.build_header(0xC0FFEE01, 1) + bytes(32)],
     "dns": [_RESPONSE + bytes.fromhex("c00c00010001000000000004c0000207")],
-    "capture": [_capture(message) for message in samples.MESSAGES],
+    "capture": [
+        make(message) for message in samples.MESSAGES for make in (_capture, _capture_of_tcp)
+    ],
     "unreachable": [
         bytes.fromhex("0303fcfc00000000" + _IP_PACKETS[0]),
         bytes.fromhex("0104000000000000" + _IP_PACKETS[2]),

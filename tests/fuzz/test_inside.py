@@ -34,4 +34,4 @@ def test_it_finds_an_end_that_nobody_is_told(monkeypatch: pytest.MonkeyPatch) ->
         closing.fail(session, None, turn)
 
     monkeypatch.setattr(exchanges, "_malformed", silent)
-    assert _found()
+    assert "nobody was told why" in _found()

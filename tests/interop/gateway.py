@@ -16,38 +16,12 @@ from hushwire.lab.network import Program
 from hushwire.lab.topology import ALICE, BOB, TUNNEL, Topology
 from hushwire.lab.world import FILES
 from tests.crypto.pki import Entity
-from tests.interop.strongswan import ROOT
+from tests.interop.strongswan import HERE, ROOT, settings
 from tests.netns.waiting import wait_until
 
 NOW = datetime.now(UTC)
 """The certificates are for real clocks."""
-HERE = FILES / "strongswan"
 _ALICE = FILES / "alice"
-_PLUGINS = (
-    "random drbg nonce openssl aes sha1 sha2 hmac kdf gcm chapoly curve25519 x509 constraints "
-    "pubkey pkcs1 pkcs8 pem kernel-libipsec kernel-netlink socket-default vici counters"
-)
-_CHARON = f"""
-charon-systemd {{
-  load = {_PLUGINS}
-  retransmit_tries = 4
-  retransmit_timeout = 0.5
-  retransmit_base = 1.3
-  plugins {{
-    vici {{
-      socket = unix://{HERE}/vici
-    }}
-  }}
-  filelog {{
-    l {{
-      path = {HERE}/log
-      default = 1
-      ike = 2
-      flush_line = yes
-    }}
-  }}
-}}
-"""
 
 
 @dataclass(frozen=True)
@@ -85,7 +59,7 @@ class Gateway:
             world.path(HERE / "swanctl" / folder).mkdir(parents=True, exist_ok=True)
         libraries = f"lowerdir={ROOT}/usr/lib:/usr/lib"
         topology.run(None, ["mount", "-t", "overlay", "overlay", "-o", libraries, "/usr/lib"])
-        world.path(HERE / "strongswan.conf").write_text(_CHARON)
+        world.path(HERE / "strongswan.conf").write_text(settings())
         for number, ca in enumerate(self.authorities):
             world.path(HERE / "swanctl/x509ca" / f"ca{number}.pem").write_text(ca.pem)
         world.path(HERE / "swanctl/swanctl.conf").write_text(self._swanctl())
@@ -143,7 +117,6 @@ class Gateway:
     local_addrs = {BOB.underlay}
     remote_addrs = {ALICE.underlay}
     proposals = {one.ike}
-    mobike = no
     local {{
       auth = {one.auth}
       id = {one.bob_id}

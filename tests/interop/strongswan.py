@@ -21,10 +21,10 @@ PPK = "a long secret that goes into the keys beside it"
 PPK_ID = "bob and alice"
 
 _PLUGINS = (
-    "random drbg nonce openssl aes sha1 sha2 hmac kdf gcm chapoly curve25519 pubkey pkcs1 pkcs8 "
-    "pem kernel-libipsec kernel-netlink socket-default vici counters"
+    "random drbg nonce openssl aes sha1 sha2 hmac kdf gcm chapoly curve25519 x509 constraints "
+    "pubkey pkcs1 pkcs8 pem kernel-libipsec kernel-netlink socket-default vici counters"
 )
-_CHARON = f"""
+_SETTINGS = f"""
 charon-systemd {{
   load = {_PLUGINS}
   retransmit_tries = 4
@@ -46,14 +46,20 @@ charon-systemd {{
   }}
 }}
 """
+
+
+def settings(ike_log: str = "2", fragment_size: int = 1280) -> str:
+    """strongswan.conf: which plugins there are, how patient it is, and how much it logs."""
+    text = _SETTINGS.replace("IKE_LOG", ike_log)
+    return text.replace("FRAGMENT_SIZE", str(fragment_size))
+
+
 _CONNECTION = """
 connections {{
   net {{
     version = 2
-    local_addrs = {here}
     remote_addrs = {there}
     proposals = {ike}
-    mobike = no
     fragmentation = force
     {ppk}
     dpd_delay = {dpd}
@@ -114,13 +120,11 @@ class Strongswan:
         for folder in ("private", "pubkey"):
             world.path(HERE / "swanctl" / folder).mkdir(parents=True)
         self._mount()
-        settings = _CHARON.replace("IKE_LOG", self.ike_log)
-        settings = settings.replace("FRAGMENT_SIZE", str(self.fragment_size))
-        world.path(HERE / "strongswan.conf").write_text(settings)
+        text = settings(self.ike_log, self.fragment_size)
+        world.path(HERE / "strongswan.conf").write_text(text)
         self._write_keys()
         world.path(HERE / "swanctl" / "swanctl.conf").write_text(
             _CONNECTION.format(
-                here=BOB.underlay,
                 there=ALICE.underlay,
                 ike=self.ike,
                 esp=self.esp,

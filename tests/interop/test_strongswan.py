@@ -79,6 +79,24 @@ def agreed(alice: Side, bob: Strongswan, before: Spis | None = None) -> Spis:
     return found
 
 
+def rekeyed_by_both(alice: Side, bob: Strongswan) -> None:
+    """New keys for CHILD_SA and IKE SA, as each of the two asks for; no packet is lost by it."""
+    seen = [agreed(alice, bob)]
+    with pings(alice.topology):
+        for rekey in (
+            lambda: asked(alice, "rekey"),
+            lambda: asked(alice, "rekey-ike"),
+            lambda: bob.swanctl("--rekey", "--child", "net"),
+            lambda: bob.swanctl("--rekey", "--ike", "net"),
+            lambda: asked(alice, "rekey"),
+        ):
+            rekey()
+            seen.append(agreed(alice, bob, seen[-1]))
+    child, ike = [False, True, True], [True, False, False]
+    changed = [[a != b for a, b in zip(*pair, strict=True)] for pair in pairwise(seen)]
+    assert changed == [child, ike, child, ike, child]
+
+
 def asked(alice: Side, verb: str) -> dict[str, Any]:
     """What alice's hushwire answers; as `hushwire status --json`, without a process of its own."""
     (path,) = alice.topology.world.path(Path("/run/hushwire")).glob(f"*/{TUNNEL}.sock")
@@ -103,20 +121,7 @@ def test_tunnels_and_new_keys_begun_by_either_side(
     program = alice.run()
     program.wait_for_line("tunnel up")
     ping(topology, "alice", BOB.tunnel.ip)
-    seen = [agreed(alice, bob)]
-    with pings(topology):
-        for rekey in (
-            lambda: asked(alice, "rekey"),
-            lambda: asked(alice, "rekey-ike"),
-            lambda: bob.swanctl("--rekey", "--child", "net"),
-            lambda: bob.swanctl("--rekey", "--ike", "net"),
-            lambda: asked(alice, "rekey"),
-        ):
-            rekey()
-            seen.append(agreed(alice, bob, seen[-1]))
-    child, ike = [False, True, True], [True, False, False]
-    changed = [[a != b for a, b in zip(*pair, strict=True)] for pair in pairwise(seen)]
-    assert changed == [child, ike, child, ike, child]
+    rekeyed_by_both(alice, bob)
     interrupt(program)
     assert "received DELETE for IKE_SA net" in bob.log
 

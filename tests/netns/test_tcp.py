@@ -20,6 +20,7 @@ from hushwire.lab.eve import Recorder
 from hushwire.lab.network import Program
 from hushwire.lab.reader import Kind, holding, read, tally
 from hushwire.lab.topology import ALICE, BOB, BRIDGE, EVE, WIRE, Topology
+from tests.cli.command import hushwire
 from tests.netns.test_transport import real_address
 from tests.netns.test_transport import write as write_transport
 from tests.netns.traffic import MARKER, send_ten_megabytes, send_udp_of_every_size
@@ -393,6 +394,11 @@ def test_tshark_finds_the_ike_sa_and_both_esp_sas_in_the_stream(
     assert seen == {
         ("34", ""), ("43", ""), ("35", ""), ("", tunnel["spi_in"]), ("", tunnel["spi_out"]),
     }  # fmt: skip
+    told = hushwire("explain", str(capture)).stdout
+    for said in ("IKE_AUTH request 2", f"SPI {tunnel['spi_in']}, TCP 4500: 3 packets",
+                 f"SPI {tunnel['spi_out']}, TCP 4500: 3 packets"):  # fmt: skip
+        assert said in told
+    assert "not read" not in told
 
 
 def _follow(capture: Path) -> tuple[bytes, bytes]:

@@ -153,7 +153,7 @@ def test_the_largest_udp_datagrams_arrive_in_fragments(
     both_up(alice, bob, at_once=False)
     # Not the very largest: ESP makes a packet longer, and its length has 16 bits.
     for octets in (1430, 1431, 1432, 1433, 20_000, 65_400):
-        ping(topology, "alice", target(use, BOB, family), "-s", str(octets), "-c", "1")
+        ping(topology, "alice", target(use, BOB, family), "-s", str(octets), count=1)
     assert alice.drops("reassembly") == alice.drops("oversized") == 0
     largest = ["ping", "-c", "1", "-W", "1", "-s", "65507", str(target(use, BOB, family))]
     topology.run("alice", largest, check=False)

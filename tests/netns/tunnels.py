@@ -143,8 +143,13 @@ def devices(topology: Topology, host: str) -> set[str]:
     return {link["ifname"] for link in links}
 
 
-def ping(topology: Topology, host: str, target: object, *options: str) -> None:
-    """Fails unless all of three pings come back."""
-    argv = ["ping", "-c", "3", "-i", "0.2", "-W", "5", *options, str(target)]
-    done = topology.run(host, argv, check=False)
-    assert " 0% packet loss" in done.stdout, done.stdout + done.stderr
+def ping(topology: Topology, host: str, target: object, *options: str, count: int = 3) -> None:
+    """Fails unless every ping comes back.
+
+    Each by a program of its own: of several, `ping` waits for the last one only as long as two of
+    the others took, which on a busy machine is too short; -W counts where none came back (ping(8)).
+    """
+    for _ in range(count):
+        argv = ["ping", "-c", "1", "-W", "5", *options, str(target)]
+        done = topology.run(host, argv, check=False)
+        assert " 0% packet loss" in done.stdout, done.stdout + done.stderr

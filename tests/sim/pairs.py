@@ -224,9 +224,12 @@ def live(seed: int) -> tuple[int, str]:
     return seed, ""
 
 
-def outcomes(seeds: range) -> Iterator[tuple[int, str]]:
-    """Every seed's, on all processors."""
-    with multiprocessing.Pool() as pool:
+def outcomes(seeds: range, processes: int | None) -> Iterator[tuple[int, str]]:
+    """Every seed's, by so many processes; None: on all processors."""
+    if processes == 1:
+        yield from map(live, seeds)
+        return
+    with multiprocessing.Pool(processes) as pool:
         yield from pool.imap_unordered(live, seeds, chunksize=8)
 
 
@@ -235,10 +238,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=100_000)
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--processes", type=int)
     options = parser.parse_args()
     failed, begun = 0, time.monotonic()
     seeds = range(options.first, options.first + options.seeds)
-    for done, (seed, problem) in enumerate(outcomes(seeds), start=1):
+    for done, (seed, problem) in enumerate(outcomes(seeds, options.processes), start=1):
         if problem:
             failed += 1
             print(f"seed {seed}: {problem}", flush=True)

@@ -192,8 +192,8 @@ def test_behind_a_nat_esp_goes_in_udp_and_without_one_bare_again() -> None:
 class Natted(Network):
     """What comes from the address `translated` comes from the NAT's, and what goes there too."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__(seed)
         self.translated: object = None
         self.offset = 1000
 
@@ -220,6 +220,66 @@ def test_in_silence_who_is_behind_a_nat_tells_of_its_new_mapping() -> None:
     (sa,) = bob.sas.values()
     assert sa.path.remote == Address(NAT, 4500 + network.offset)
     assert alice.failures == bob.failures == []
+
+
+def test_who_is_behind_a_nat_and_put_off_tells_of_its_new_mapping() -> None:
+    """Bob waits for the answer to his Delete, which goes to a port that nobody has any more."""
+    network = Natted()
+    network.translated = HOME
+    alice, bob = at_home(network)
+    before = network.offset
+
+    def rebind(host: Host, data: bytes, _path: Path) -> bytes:
+        if host is bob and data[18] == ExchangeType.INFORMATIONAL and network.offset == before:
+            network.offset += 1000
+        return data
+
+    network.on_send = rebind
+    network.rekey(bob)
+    network.run(1)
+    network.rekey(alice, ike=True)
+    network.run(10)  # less than `liveness`
+    (sa,) = bob.sas.values()
+    assert sa.path.remote == Address(NAT, 4500 + before + 1000)
+    assert_one_tunnel(alice, bob)
+    assert alice.failures == bob.failures == []
+
+
+def test_who_moves_is_found_by_a_peer_that_has_not_got_the_new_ike_sa_yet() -> None:
+    network = Network()
+    alice, bob = at_home(network)
+
+    def lose(host: Host, data: bytes, _path: Path) -> bytes | None:
+        return None if host is bob and data[18] == ExchangeType.CREATE_CHILD_SA else data
+
+    network.on_send = lose
+    network.rekey(alice, ike=True)
+    network.run(0.1)
+    network.settle(bob, BOBS_OTHER)
+    network.run(0.1)
+    network.on_send = lambda _host, data, _path: data
+    network.run(10)
+    assert (ends(alice), ends(bob)) == ((HOME, BOBS_OTHER), (BOBS_OTHER, HOME))
+    assert_one_tunnel(alice, bob)
+    assert alice.failures == bob.failures == []
+
+
+def test_an_ike_sa_that_was_made_before_its_predecessor_moved_moves_too() -> None:
+    for seed in range(8):  # either new IKE SA may be the one that goes on
+        network = Natted(seed)
+        network.translated = HOME
+        alice, bob = at_home(network)
+        network.rekey(alice, ike=True)
+        network.rekey(bob, ike=True)
+        network.run(0.015)
+        network.offset += 1000
+        (sa,) = bob.sas.values()
+        mapped = Path(sa.path.local, Address(NAT, 4500 + network.offset))
+        network._carry_out(bob, bob.endpoint.moved(sa.inbound_spi, mapped, network.now))
+        network.run(5)
+        (view,) = bob.endpoint.sessions()
+        assert view.path == mapped
+        assert_one_tunnel(alice, bob)
 
 
 def test_ike_from_elsewhere_moves_nobody_unless_it_says_so() -> None:

@@ -11,6 +11,7 @@ comes twice, and no cause of a drop has counted. And memory stays as it is. Exit
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import resource
 import subprocess
 import sys
@@ -32,6 +33,8 @@ OLD_SECONDS = 1.0
 
 GROWTH_OCTETS = 8 << 20
 """By how much the process may be larger in the end than after its first fifth."""
+
+_PATIENCE_SECONDS = 120.0
 
 ALICE, BOB = "10.0.1.1", "10.0.1.2"
 
@@ -128,6 +131,8 @@ def resident_octets(process: int | str = "self") -> int:
 
 def soak(seconds: float) -> bool:
     """Whether nothing was lost and memory stayed as it was; prints all of it."""
+    # Whatever waits for ever says where.
+    faulthandler.dump_traceback_later(seconds + _PATIENCE_SECONDS, exit=True)
     with ExitStack() as stack:
         wires = joined(("192.0.2.1/24",), ("192.0.2.2/24",), ipv6=False)
         left, right = stack.enter_context(wires)
@@ -146,7 +151,7 @@ def soak(seconds: float) -> bool:
                 told = passed
                 _tell(passed, it, probes)
             time.sleep(max(0.0, SWAP_SECONDS - OLD_SECONDS))
-        stream.terminate()
+        stream.kill()
         stream.wait()
         for one in probes:
             one.finish()
@@ -161,7 +166,9 @@ def streams(
 
     def inside(namespace: Namespace, *argv: str) -> subprocess.Popen[bytes]:
         command = ["nsenter", f"--net=/proc/{namespace.pid}/ns/net", "iperf3", *argv]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        # In the end the client is killed, and the server complains of it.
+        quiet = subprocess.DEVNULL
+        process = subprocess.Popen(command, stdout=quiet, stderr=quiet)
         stack.callback(process.wait)
         stack.callback(process.kill)
         return process

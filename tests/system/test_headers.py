@@ -17,6 +17,7 @@ from hushwire.lab.eve import Recorder
 from hushwire.lab.topology import ALICE, BOB, Topology
 from hushwire.sa.association import Address, Path
 from hushwire.system.datagram import (
+    open_raw,
     open_raw_esp,
     open_udp,
     receive_esp_marked,
@@ -26,7 +27,8 @@ from hushwire.system.datagram import (
 )
 from hushwire.system.fragments import Fragmenter
 from hushwire.system.icmp import open_too_big, receive_too_big
-from hushwire.system.probes import ProbeSender
+from hushwire.system.probes import ProbeSender, deafen, udp_datagram
+from hushwire.wire.registry import IpProtocol
 from tests.netns.forgery import too_big
 from tests.netns.inside import inside
 from tests.netns.waiting import wait_readable
@@ -107,6 +109,33 @@ def test_a_probe_has_df_and_is_refused_here_when_the_device_is_too_small(
     if family == socket.AF_INET:
         assert first.flags.DF
         assert not any(packet.flags.DF for packet in rest)
+
+
+@families
+def test_a_socket_that_only_sends_is_given_no_copy_of_what_comes_in(
+    topology: Topology, family: int
+) -> None:
+    with inside(topology, "alice"):
+        udp, hears, deaf = (
+            open_udp(family, 4500),
+            open_raw(family, IpProtocol.UDP),
+            open_raw(family, IpProtocol.UDP),
+        )
+        deafen(deaf)
+    with inside(topology, "bob"):
+        there = open_udp(family, 4500)
+    away = path(family, 4500)
+    with udp, hears, deaf, there:
+        send(there, b"to alice", Path(away.remote, away.local))
+        wait_readable(udp)
+        assert hears.recv(100).endswith(b"to alice")
+        with pytest.raises(BlockingIOError):
+            deaf.recv(100)
+        # The kernel looks at the address before it copies, and at a filter afterwards.
+        assert deaf.getsockname()[0] not in ("0.0.0.0", "::")
+        send_esp(deaf, udp_datagram(b"to bob", away), away)
+        wait_readable(there)
+        assert receive_marked(there) == (b"to bob", Path(away.remote, away.local), 0)
 
 
 @pytest.mark.parametrize("size", [1, 1231, 1232, 1233, 1400, 4000])

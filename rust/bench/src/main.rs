@@ -20,7 +20,9 @@ fn by_aws_lc(algorithm: &'static aws_lc_rs::aead::Algorithm) -> Sealer {
     let key = LessSafeKey::new(UnboundKey::new(algorithm, &KEY).expect("key"));
     Box::new(move |nonce, data| {
         let nonce = Nonce::assume_unique_for_key(*nonce);
-        let tag = key.seal_in_place_separate_tag(nonce, Aad::from(AAD), data).expect("seal");
+        let tag = key
+            .seal_in_place_separate_tag(nonce, Aad::from(AAD), data)
+            .expect("seal");
         tag.as_ref().try_into().expect("tag")
     })
 }
@@ -30,17 +32,32 @@ fn by_ring(algorithm: &'static ring::aead::Algorithm) -> Sealer {
     let key = LessSafeKey::new(UnboundKey::new(algorithm, &KEY).expect("key"));
     Box::new(move |nonce, data| {
         let nonce = Nonce::assume_unique_for_key(*nonce);
-        let tag = key.seal_in_place_separate_tag(nonce, Aad::from(AAD), data).expect("seal");
+        let tag = key
+            .seal_in_place_separate_tag(nonce, Aad::from(AAD), data)
+            .expect("seal");
         tag.as_ref().try_into().expect("tag")
+    })
+}
+
+fn by_graviola() -> Sealer {
+    let key = graviola::aead::AesGcm::new(&KEY);
+    Box::new(move |nonce, data| {
+        let mut tag = [0; 16];
+        key.encrypt(nonce, &AAD, data, &mut tag);
+        tag
     })
 }
 
 fn by_openssl(cipher: &'static openssl::cipher::CipherRef) -> Sealer {
     let mut context = openssl::cipher_ctx::CipherCtx::new().expect("context");
-    context.encrypt_init(Some(cipher), Some(&KEY), None).expect("key");
+    context
+        .encrypt_init(Some(cipher), Some(&KEY), None)
+        .expect("key");
     Box::new(move |nonce, data| {
         let mut tag = [0; 16];
-        context.encrypt_init(None, None, Some(nonce)).expect("nonce");
+        context
+            .encrypt_init(None, None, Some(nonce))
+            .expect("nonce");
         context.cipher_update(&AAD, None).expect("aad");
         let octets = data.len();
         context.cipher_update_inplace(data, octets).expect("seal");
@@ -67,7 +84,10 @@ fn table(title: &str, mut libraries: Vec<(String, Sealer)>) {
         let mut data = [1; 100];
         tags.push((seal(&[3; 12], &mut data), data));
     }
-    assert!(tags.iter().all(|one| *one == tags[0]), "the libraries disagree");
+    assert!(
+        tags.iter().all(|one| *one == tags[0]),
+        "the libraries disagree"
+    );
 
     println!("| {title} | 64 B | 512 B | 1400 B |\n|---|---|---|---|");
     let mut next = 1;
@@ -98,15 +118,25 @@ fn main() {
         vec![
             ("aws-lc-rs".into(), by_aws_lc(&aws_lc_rs::aead::AES_256_GCM)),
             ("ring".into(), by_ring(&ring::aead::AES_256_GCM)),
-            (openssl.clone(), by_openssl(openssl::cipher::Cipher::aes_256_gcm())),
+            ("graviola".into(), by_graviola()),
+            (
+                openssl.clone(),
+                by_openssl(openssl::cipher::Cipher::aes_256_gcm()),
+            ),
         ],
     );
     table(
         "ChaCha20-Poly1305, ns",
         vec![
-            ("aws-lc-rs".into(), by_aws_lc(&aws_lc_rs::aead::CHACHA20_POLY1305)),
+            (
+                "aws-lc-rs".into(),
+                by_aws_lc(&aws_lc_rs::aead::CHACHA20_POLY1305),
+            ),
             ("ring".into(), by_ring(&ring::aead::CHACHA20_POLY1305)),
-            (openssl, by_openssl(openssl::cipher::Cipher::chacha20_poly1305())),
+            (
+                openssl,
+                by_openssl(openssl::cipher::Cipher::chacha20_poly1305()),
+            ),
         ],
     );
 }

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import IntEnum
 
+from hushwire.records import dataclass
 from hushwire.wire.checksums import remake
 from hushwire.wire.front import Front, join
 from hushwire.wire.ip import IPV4_HEADER_OCTETS, IPV6_HEADER_OCTETS

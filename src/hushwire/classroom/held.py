@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
 from hushwire.classroom.frames import Frame, Part
+from hushwire.records import dataclass
 
 PATIENCE_SECONDS = 5.0
 KNOCK_SECONDS = 0.25

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from hushwire.classroom.frames import Frame, Part
 from hushwire.classroom.held import Pair
+from hushwire.records import dataclass
 from hushwire.system import clsact
 from hushwire.system.core import core, kernel, need_permission
 from hushwire.system.errors import NotPermittedError, SystemFailureError

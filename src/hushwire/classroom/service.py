@@ -14,7 +14,6 @@ import socket
 import time
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any
 
 from hushwire.classroom import statistics
@@ -30,6 +29,7 @@ from hushwire.classroom.programs import (
 )
 from hushwire.classroom.report import Report
 from hushwire.classroom.statistics import address, plural
+from hushwire.records import dataclass
 from hushwire.system import clsact, tracing
 from hushwire.system import interface as system
 from hushwire.system.errors import SystemFailureError

@@ -46,6 +46,14 @@ class Lines:
             path = path[:-1]
         return None
 
+    def within(self, table: KeyPath) -> dict[str, int]:
+        """The line of each key in a table; that of the table itself as ""."""
+        return {
+            "".join(map(str, path[len(table) :])): line
+            for path, line in self._lines.items()
+            if table in (path, path[:-1])
+        }
+
     def _document(self) -> None:
         table: KeyPath = ()
         while self._skip(_SPACE):

@@ -95,7 +95,8 @@ def load(path: Path) -> Config:
         raise interface_table.missing("address")  # between hosts it is their real one
     peers = tuple(_peer(table, interface, interface_table) for table in peer_tables)
     check_peers(peer_tables, peers)
-    return Config(path, interface, peers, bounds)
+    places = {peer.name: lines.within(("peer", peer.name)) for peer in peers}
+    return Config(path, interface, peers, bounds, places)
 
 
 def _read(path: Path) -> tuple[dict[str, object], Lines]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import field
 from enum import StrEnum
 from ipaddress import (
     IPv4Address,
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hushwire.crypto.sign import PrivateKey, PublicKey
+from hushwire.records import dataclass
 from hushwire.sa.association import Encap, Mode
 from hushwire.sa.identity import Identity
 from hushwire.sa.lifetimes import Lifetimes
@@ -143,12 +145,16 @@ class StrangerLimits:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """One file: one interface and at least one peer."""
+    """One file: one interface and at least one peer.
+
+    `lines` has for each peer's name the line of each key under it, and of [peer.NAME] itself as "".
+    """
 
     path: Path
     interface: InterfaceConfig
     peers: tuple[PeerConfig, ...]
     limits: StrangerLimits = field(default_factory=StrangerLimits)
+    lines: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @property
     def listens_in_tcp(self) -> bool:

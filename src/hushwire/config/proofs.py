@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from hushwire.config import keys, values
 from hushwire.config.model import CertificateConfig, InterfaceConfig, IpAddress
 from hushwire.config.table import Table
 from hushwire.crypto.sign import PrivateKey, PublicKey
+from hushwire.records import dataclass
 from hushwire.sa.identity import Identity
 from hushwire.wire.registry import IdType
 

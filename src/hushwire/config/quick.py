@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from ipaddress import IPv4Interface, IPv6Address, IPv6Interface, ip_network
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from hushwire.config.model import (
     Start,
 )
 from hushwire.crypto.suites import DEFAULT_ESP, DEFAULT_IKE, parse_proposal
+from hushwire.records import dataclass
 from hushwire.sa.association import Encap, Mode
 from hushwire.sa.identity import Identity
 from hushwire.wire.registry import ProtocolId

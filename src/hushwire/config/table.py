@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TypeVar
 
 from hushwire.config.errors import BadValueError, ConfigError
 from hushwire.config.lines import KeyPath, Lines
+from hushwire.records import dataclass
 
 _T = TypeVar("_T")
 _E = TypeVar("_E", bound=StrEnum)

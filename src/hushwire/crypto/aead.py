@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 from hushwire.crypto.cipher import BytesLike, Cipher, KeyedCipher
 from hushwire.crypto.errors import BadIcvError
+from hushwire.records import dataclass
 from hushwire.wire.registry import EncryptionId
 
 # Both families agree: RFC 4106 §3 and §4, RFC 7634 §2.

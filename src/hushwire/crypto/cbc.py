@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from cryptography.hazmat.primitives import ciphers
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives.ciphers.modes import CBC
 
 from hushwire.crypto.cipher import BytesLike, Cipher, KeyedCipher
 from hushwire.crypto.errors import BadIcvError
+from hushwire.records import dataclass
 from hushwire.wire.registry import EncryptionId, IntegrityId
 
 _BLOCK_OCTETS = 16  # RFC 3602 §2.4: also the size of the IV

@@ -8,13 +8,14 @@ failed. The checks here are in the order of what they cost, the signatures last.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import pairwise
 
 from hushwire.crypto.constraints import violation
 from hushwire.crypto.crl import Crls, Revocation
 from hushwire.crypto.flaws import Flaw, UntrustedError
 from hushwire.crypto.x509 import Certificate
+from hushwire.records import dataclass
 
 MOST_CERTIFICATES = 6
 """In one chain, from the peer's to the authority."""

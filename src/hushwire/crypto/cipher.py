@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 
 from hushwire.crypto.exchange import Rng
+from hushwire.records import dataclass
 from hushwire.wire.ike.payloads.sa import Transform
 from hushwire.wire.registry import EncryptionId, IntegrityId, TransformType
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from cryptography import x509
@@ -13,6 +13,7 @@ from cryptography.x509.oid import ExtensionOID
 from hushwire.crypto.dn import name_text
 from hushwire.crypto.errors import CertificateFormatError
 from hushwire.crypto.x509 import Certificate, signature_flaw
+from hushwire.records import dataclass
 
 MOST_OCTETS = 16 << 20
 """Of one list: several hundred thousand revoked certificates."""

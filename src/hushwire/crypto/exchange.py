@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from cryptography.hazmat.primitives.asymmetric import ec, mlkem, x25519
 
 from hushwire.crypto import modp
 from hushwire.crypto.errors import BadPublicValueError
+from hushwire.records import dataclass
 from hushwire.wire.registry import KeyExchangeId
 
 Rng = Callable[[int], bytes]

@@ -6,8 +6,9 @@ nothing of use: each exponent is for one exchange only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
+
+from hushwire.records import dataclass
 
 _GENERATOR = 2
 

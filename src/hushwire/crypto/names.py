@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass
 
 from hushwire.crypto.cbc import INTEGRITIES
 from hushwire.crypto.ciphers import CIPHERS
 from hushwire.crypto.errors import UnknownAlgorithmError
 from hushwire.crypto.exchange import EXCHANGES
 from hushwire.crypto.prf import PRFS
+from hushwire.records import dataclass
 from hushwire.wire.ike.payloads.sa import Transform
 from hushwire.wire.registry import EsnId, KeyExchangeId, TransformType
 

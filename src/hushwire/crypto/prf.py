@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
 
+from hushwire.records import dataclass
 from hushwire.wire.registry import PrfId
 
 _HASHES = {

@@ -6,7 +6,7 @@ import base64
 import binascii
 import hashlib
 import os
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from hushwire.crypto import signatures
 from hushwire.crypto.errors import BadSignatureError, KeyFormatError, NoCommonHashError
 from hushwire.crypto.exchange import Rng, random_ecp_key
+from hushwire.records import dataclass
 from hushwire.wire.cursor import Reader
 from hushwire.wire.errors import WireError
 from hushwire.wire.registry import AuthMethod, HashAlgorithm

@@ -7,7 +7,6 @@ What is not here is not used: nothing with SHA-1 (RFC 8247 §3.2), whatever a ke
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import product
 
 from cryptography.hazmat.primitives import hashes
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
     encode_dss_signature,
 )
 
+from hushwire.records import dataclass
 from hushwire.wire.registry import HashAlgorithm
 
 VerifyingKey = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublicKey

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from hushwire.crypto.choice import ALLOWED, NONE, choose
@@ -13,6 +12,7 @@ from hushwire.crypto.errors import ProposalFormatError
 from hushwire.crypto.exchange import KeyExchange, exchange
 from hushwire.crypto.names import ADDITIONAL, name_of, named
 from hushwire.crypto.prf import Prf, prf
+from hushwire.records import dataclass
 from hushwire.wire.ike.payloads.sa import Proposal, Transform
 from hushwire.wire.registry import (
     EsnId,

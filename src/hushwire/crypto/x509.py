@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeVar
 
 from cryptography import x509
@@ -19,6 +19,7 @@ from cryptography.x509.oid import ExtensionOID, SignatureAlgorithmOID
 from hushwire.crypto.dn import name_text
 from hushwire.crypto.errors import CertificateFormatError, KeyFormatError
 from hushwire.crypto.sign import PublicKey
+from hushwire.records import dataclass
 from hushwire.wire.registry import IdType
 
 MOST_OCTETS = 16384

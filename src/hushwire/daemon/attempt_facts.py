@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from hushwire.config.model import Config
 from hushwire.explain.causes import Place, why
 from hushwire.explain.ladder import headline, ladder
 from hushwire.explain.outcome import Event, Failure
@@ -12,9 +13,11 @@ from hushwire.explain.trace import Attempt, Decision, Step
 Facts = dict[str, object]
 
 
-def attempt_facts(attempt: Attempt, file: str, since: float) -> Facts:
+def attempt_facts(attempt: Attempt, config: Config, since: float) -> Facts:
     """One attempt; `since` is what the clock of day showed when `began` was 0."""
-    place = Place(file, attempt.peer or "…")
+    # `hushwire quick` has no file, and no words for what a file can say.
+    file = str(config.path) if config.lines else "a file for hushwire run"
+    place = Place(file, attempt.peer or "…", config.lines.get(attempt.peer, {}))
     return {
         "peer": attempt.peer,
         "address": attempt.right_address,

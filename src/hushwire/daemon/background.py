@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +20,7 @@ from hushwire.config.load import FOLDER
 from hushwire.config.model import Config
 from hushwire.daemon import control, startup
 from hushwire.explain.outcome import Cause
+from hushwire.records import dataclass
 from hushwire.system import guard, netns, systemd
 from hushwire.system.errors import SystemFailureError
 from hushwire.system.processes import Recorded

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from hushwire.config.model import IpAddress
 from hushwire.daemon.hosts import HostRoutes
@@ -27,6 +27,7 @@ from hushwire.ike.effects import (
     TryTcp,
     UpdateSa,
 )
+from hushwire.records import dataclass
 from hushwire.sa.association import Carrier, ChildSa, Path
 from hushwire.system.errors import SystemFailureError
 

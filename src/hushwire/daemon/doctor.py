@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from hushwire.config.load import FOLDER, load
 from hushwire.config.model import Config
 from hushwire.daemon import control
 from hushwire.daemon.sockets import IKE_PORT, NATT_PORT
+from hushwire.records import dataclass
 from hushwire.system import clsact, guard, interface, netns, nft, privileges
 from hushwire.system.addresses import device_exists
 from hushwire.system.core import kernel, may_not_load, why_missing, why_no_ebpf

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
+from hushwire.records import dataclass
 from hushwire.sa.association import Path
 
 

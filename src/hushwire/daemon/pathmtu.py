@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from socket import socket
 
 from hushwire.daemon.journal import Journal
@@ -17,6 +17,7 @@ from hushwire.daemon.sockets import IKE_PORT, NATT_PORT, Sockets
 from hushwire.engines.base import Engine
 from hushwire.esp.pmtu import LEAST, PathMtu
 from hushwire.esp.size import inner_mtu
+from hushwire.records import dataclass
 from hushwire.sa.association import ChildSa, Encapsulation, Path
 from hushwire.system.errors import SystemFailureError
 from hushwire.system.icmp import receive_too_big

@@ -11,7 +11,6 @@ import os
 import socket
 import struct
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 
 from hushwire.daemon.guests import Guests
 from hushwire.daemon.journal import Journal
@@ -19,6 +18,7 @@ from hushwire.engines.base import Engine, StreamClosed
 from hushwire.explain.outcome import ConnectionLost
 from hushwire.ike.effects import Effect
 from hushwire.ike.endpoint import Endpoint
+from hushwire.records import dataclass
 from hushwire.sa.association import Address, Path
 from hushwire.system import stream
 from hushwire.wire.tcpencap import STREAM_PREFIX

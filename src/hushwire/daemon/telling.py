@@ -52,7 +52,7 @@ class Telling:
             "file": str(self._config.path),
             "peers": [peer.name for peer in self._config.peers],
             "attempts": [
-                attempt_facts(attempt, str(self._config.path), since)
+                attempt_facts(attempt, self._config, since)
                 for attempt in self._endpoint.trace.attempts()
             ],
         }

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from hushwire.config.model import Config
 from hushwire.daemon.ending import Ending
 from hushwire.daemon.journal import Journal
 from hushwire.daemon.startup import Startup
+from hushwire.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,13 @@ leaves except sealed under an installed SA.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from socket import socket
 from typing import Protocol
 
 from hushwire.crypto.cipher import Cipher
 from hushwire.esp.drops import Drop, EspDropError
+from hushwire.records import dataclass
 from hushwire.sa.association import ChildSa, Encapsulation, Path
 from hushwire.system.fragments import Fragmenter
 from hushwire.wire.ip import Flow

@@ -15,7 +15,7 @@ fragmented and that the peer answers (RFC 8899 in spirit: packetization layer pa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from hushwire.records import dataclass
 
 LEAST = {4: 576, 6: 1280}
 """What every path passes in one piece: by use (RFC 1122 §3.3.3), by rule (RFC 8200 §5)."""

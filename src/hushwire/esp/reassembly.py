@@ -7,9 +7,10 @@ the stack", which this is, reassembles first, seals, and fragments again.
 from __future__ import annotations
 
 from bisect import bisect
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
+from hushwire.records import dataclass
 from hushwire.wire.fragments import Fragment, parse_fragment
 from hushwire.wire.front import Front, join
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from ipaddress import IPv4Address, IPv6Address
 
 from hushwire.crypto.cipher import KeyedCipher
 from hushwire.crypto.errors import BadIcvError
-from hushwire.explain.payloads import words_of
 from hushwire.explain.recorder import Recorder
 from hushwire.explain.streams import EspStream
+from hushwire.explain.tcp import Direction
 from hushwire.explain.trace import Attempt
 from hushwire.explain.wireshark import EspKeys, IkeSaKeys
+from hushwire.records import dataclass
 from hushwire.wire.cursor import Reader
 from hushwire.wire.errors import WireError
 from hushwire.wire.esp import ESP_HEADER_OCTETS
@@ -26,6 +27,7 @@ from hushwire.wire.sniffed import Kind, Sniffed, sniff
 _NATT_PORT = 4500
 _MOST_CONVERSATIONS = 64
 _MOST_STREAMS = 256
+_MOST_DIRECTIONS = 64
 _MOST_PLAIN = 16
 _MOST_FRAGMENTS = 64
 _MOST_GATHERED = 8
@@ -75,12 +77,18 @@ class Capture:
         self._recorder = Recorder()
         self.conversations: dict[bytes, Conversation] = {}
         self.streams: dict[tuple[str, str, int], EspStream] = {}
-        self.frames = self.tcp = self.fragments = self.icmp = self.left_out = 0
+        self._directions: dict[tuple[object, ...], Direction] = {}
+        self.frames = self.fragments = self.icmp = self.left_out = 0
         self.began: float | None = None
 
     @property
     def has_keys(self) -> bool:
         return bool(self._ike or self._esp)
+
+    @property
+    def unread(self) -> int:
+        """Segments of TCP in which no frame could be found."""
+        return sum(direction.unread for direction in self._directions.values())
 
     def add(self, frame: Frame) -> None:
         """One frame. Never raises for its octets."""
@@ -93,7 +101,7 @@ class Capture:
         at = frame.at - self.began
         match found.kind:
             case Kind.TCP:
-                self.tcp += 1
+                self._segment(found, at)
             case Kind.FRAGMENT:
                 self.fragments += 1
             case Kind.ICMP:
@@ -108,12 +116,23 @@ class Capture:
         (found,) = self._recorder.attempts(conversation.spi.hex())
         return replace(found, left=str(conversation.left), right=str(conversation.right))
 
+    def _segment(self, found: Sniffed, at: float) -> None:
+        key = (found.source, found.target, found.ports)
+        direction = self._directions.get(key)
+        if direction is None:
+            if len(self._directions) >= _MOST_DIRECTIONS:
+                self.left_out += 1
+                return
+            direction = self._directions[key] = Direction()
+        for message in direction.add(found):
+            self._datagram(found._replace(payload=message), at)
+
     def _datagram(self, found: Sniffed, at: float) -> None:
-        data = found.payload
-        if _NATT_PORT in found.ports:
+        data, tcp = found.payload, found.kind is Kind.TCP
+        if tcp or _NATT_PORT in found.ports:
             kind = classify(data)
             if kind is Datagram.ESP:
-                self._packet(found, data, "UDP 4500", at)
+                self._packet(found, data, "TCP 4500" if tcp else "UDP 4500", at)
             if kind is not Datagram.IKE:
                 return
             data = data[len(NON_ESP_MARKER) :]
@@ -143,10 +162,11 @@ class Capture:
             self._keep(conversation, header, data, found, at)
         if words is not None and header.initiator:
             self._recorder.sealing(header, words)
+        tcp = found.kind is Kind.TCP
         if header.initiator:
-            self._recorder.sent(data, conversation.right, found.ports)
+            self._recorder.sent(data, conversation.right, found.ports, tcp=tcp)
         else:
-            self._recorder.received(data, conversation.right, found.ports)
+            self._recorder.received(data, conversation.right, found.ports, tcp=tcp)
             if words is not None:
                 self._recorder.opened(words)
 
@@ -224,8 +244,3 @@ def _unseal(
     if set(parts) != set(range(1, total + 1)):
         return None
     return parts[1][0], b"".join(parts[index][1:] for index in range(1, total + 1))
-
-
-def words(payloads: tuple[Payload, ...]) -> str:
-    """The payloads in one line."""
-    return ", ".join(words_of(payloads))

@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import field
 from functools import singledispatch
 from textwrap import wrap
 from typing import Any
 
 from hushwire.explain import outcome as o
-from hushwire.explain.certificates import CertificateRefused
 from hushwire.explain.proposals import Comparison, alternatives, nearest
 from hushwire.explain.ranges import in_common
 from hushwire.explain.reach import reach
 from hushwire.explain.sentences import tell
 from hushwire.explain.trace import Attempt, MessageStep
+from hushwire.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where our side of it is configured: `file`, and the peer's name in it."""
+    """Where our side of it is configured: `file`, and the peer's name in it.
+
+    `lines` has the line of each key under the peer, and of [peer.NAME] itself as "".
+    """
 
     file: str
     peer: str
+    lines: Mapping[str, int] = field(default_factory=dict)
 
-    @property
-    def text(self) -> str:
-        return f"here, in {self.file}, under [peer.{self.peer}]:"
+    def of(self, *keys: str) -> str:
+        """The lines that have these keys; where none has, they go under the peer's own."""
+        numbers = [str(self.lines[key]) for key in keys if key in self.lines]
+        where = f"[peer.{self.peer}]"
+        if numbers:
+            s = "s" if numbers[1:] else ""
+            return f"here, in {self.file}, line{s} {' and '.join(numbers)}, under {where}:"
+        if "" in self.lines:
+            where += f" (line {self.lines['']})"
+        return f"here, in {self.file}, under {where}:"
 
 
 _WIDTH = 100
@@ -79,14 +90,13 @@ def _compared(event: o.NoProposal, place: Place) -> Iterator[str]:
     yield f"  The {what} {differ}. Change one side, either will do:"
     setting, where = _SETTING[key]
     if found.change_here:
-        yield f"    {place.text}"
+        yield f"    {place.of(key)}"
         yield f'        {key} = ["{found.change_here}"]'
     for reason in found.unable:
         yield f"    not here: {reason}."
-    yield f"    {_STRONGSWAN} {where}"
-    yield f"        {setting} = {found.change_there}"
-    yield f"    {_HUSHWIRE}"
-    yield f'        {key} = ["{found.change_there}"]'
+    yield from _there(
+        where, f"{setting} = {found.change_there}", f'{key} = ["{found.change_there}"]'
+    )
 
 
 def _untold(event: o.NoProposal, place: Place) -> Iterator[str]:
@@ -105,7 +115,7 @@ def _untold(event: o.NoProposal, place: Place) -> Iterator[str]:
     yield ""
     if not event.ours:
         return
-    yield f"  What it has makes the line to have {place.text}"
+    yield f"  What it has makes the line to have {place.of(key)}"
     yield f'        {key} = ["…"]'
     yield f"  or ours goes {_STRONGSWAN} {where}"
     yield f"        {setting} = {event.ours[0]}"
@@ -140,7 +150,7 @@ def _(event: o.SelectorsUnacceptable, _attempt: Attempt, place: Place) -> Iterat
     yield from _columns(cells)
     yield ""
     yield "  Each side's network has to meet what the other expects of it. Change one side:"
-    yield f"    {place.text}"
+    yield f"    {place.of('networks', 'local_networks')}"
     remote, local = event.their_local or event.our_remote, event.their_remote or event.our_local
     if event.their_local:
         yield f"        networks = {_toml(remote)}"
@@ -148,12 +158,11 @@ def _(event: o.SelectorsUnacceptable, _attempt: Attempt, place: Place) -> Iterat
     else:
         yield "        networks = […]          what the peer has as its own (local_ts)"
         yield "        local_networks = […]    what it has as ours (remote_ts)"
-    yield f"    {_STRONGSWAN} in the child:"
-    yield f"        local_ts = {','.join(event.our_remote)}"
-    yield f"        remote_ts = {','.join(event.our_local)}"
-    yield f"    {_HUSHWIRE}"
-    yield f"        networks = {_toml(event.our_local)}"
-    yield f"        local_networks = {_toml(event.our_remote)}"
+    yield from _there(
+        "in the child:",
+        f"local_ts = {','.join(event.our_remote)}\nremote_ts = {','.join(event.our_local)}",
+        f"networks = {_toml(event.our_local)}\nlocal_networks = {_toml(event.our_remote)}",
+    )
     if event.transport:
         yield '  Or the peer will not do transport mode: set it there, or mode = "tunnel" here.'
 
@@ -171,11 +180,18 @@ def _(event: o.NoConnection, attempt: Attempt, _place: Place) -> Iterator[str]:
 
 
 @_why.register
+def _(event: o.NotAuthenticated, attempt: Attempt, _place: Place) -> Iterator[str]:
+    yield from _told(event)
+    yield from _what_was_said(attempt)
+
+
+@_why.register
 def _(event: o.PeerNotAuthenticated, attempt: Attempt, place: Place) -> Iterator[str]:
     yield from _told(event)
     yield from _what_was_said(attempt)
     yield "  The check that failed: the peer's AUTH against what our file has for it."
-    yield f"    {place.text} {_CREDENTIAL.get(event.method, 'its credential')}"
+    key = _THEIRS.get(event.method, "its credential")
+    yield f"    {place.of(key)} {key}"
     yield f"    {_STRONGSWAN} its local {{ id, auth }} and {_SECRET.get(event.method, 'key')}"
 
 
@@ -184,12 +200,13 @@ def _(event: o.WrongIdentity, attempt: Attempt, place: Place) -> Iterator[str]:
     yield from _told(event)
     yield from _what_was_said(attempt)
     yield "  The check that failed: the identity (IDr) that the peer gave, against ours for it."
-    yield f"    {place.text}"
+    yield f"    {place.of('id')}"
     yield f'        id = "{event.got}"'
-    yield f"    {_STRONGSWAN} in the connection:"
-    yield f"        local {{ id = {event.expected} }}"
-    yield f"    {_HUSHWIRE}"
-    yield f'        local_id = "{event.expected}"'
+    yield from _there(
+        "in the connection:",
+        f"local {{ id = {event.expected} }}",
+        f'local_id = "{event.expected}"',
+    )
 
 
 @_why.register
@@ -197,34 +214,25 @@ def _(event: o.RefusedUs, attempt: Attempt, place: Place) -> Iterator[str]:
     yield from _told(event)
     yield from _what_was_said(attempt)
     yield "  The check that failed is the peer's: who we are, or our proof. It has to have us so:"
-    yield f"    {_STRONGSWAN} in the connection:"
     secret = _SECRET.get(event.method, "our key")
-    yield f"        remote {{ id = {event.our_identity} }}   and {secret}"
-    yield f"    {_HUSHWIRE}"
-    yield f'        id = "{event.our_identity}"   and our {_CREDENTIAL.get(event.method, "key")}'
-    yield f"    or {place.text} local_id and {_CREDENTIAL.get(event.method, 'the key')}"
-
-
-@_why.register
-def _(event: o.UnknownPeer, attempt: Attempt, _place: Place) -> Iterator[str]:
-    yield from _told(event)
-    yield from _what_was_said(attempt)
+    yield from _there(
+        "in the connection:",
+        f"remote {{ id = {event.our_identity} }}   and {secret}",
+        f'id = "{event.our_identity}"   and {_THEIRS.get(event.method, "our key")} for us',
+    )
+    yield f"    or {place.of('local_id')} local_id, and our {_OURS.get(event.method, 'key')}"
 
 
 def _told(event: o.Event) -> list[str]:
     return tell(event).removeprefix(f"{event.peer}: ").splitlines()
 
 
-@_why.register
-def _(event: CertificateRefused, attempt: Attempt, _place: Place) -> Iterator[str]:
-    yield from _told(event)
-    yield from _what_was_said(attempt)
-
-
-_CREDENTIAL = {
+# Which key of a file has what the other side's proof is held against, and what ours is made with.
+_THEIRS = {"shared secret": "psk_file", "public key": "public_key", "certificate": "ca_file"}
+_OURS = {
     "shared secret": "psk_file",
-    "public key": "public_key",
-    "certificate": "cert_file and ca_file",
+    "public key": "private_key_file",
+    "certificate": "cert_file and private_key_file",
 }
 _SECRET = {
     "shared secret": "secrets { ike-1 { secret = … } }",
@@ -249,6 +257,13 @@ def _what_was_said(attempt: Attempt) -> Iterator[str]:
 
 def _is_error(word: str) -> bool:
     return word.startswith("N(") and "FAILED" in word
+
+
+def _there(where: str, strongswan: str, hushwire: str) -> Iterator[str]:
+    """The lines to have at the peer, whichever of the two it is."""
+    for head, text in ((f"{_STRONGSWAN} {where}", strongswan), (_HUSHWIRE, hushwire)):
+        yield f"    {head}"
+        yield from (f"        {line}" for line in text.splitlines())
 
 
 def _columns(cells: list[tuple[str, str, str, str]]) -> Iterator[str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from hushwire.crypto.flaws import Flaw
-from hushwire.explain.outcome import Cause, Failure
+from hushwire.explain.outcome import NotAuthenticated
+from hushwire.records import dataclass
 from hushwire.sa.identity import Identity
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class CertificateFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class CertificateRefused(Failure):
+class CertificateRefused(NotAuthenticated):
     """The peer's certificate, or its proof that it holds the key, failed one check.
 
     `certificate` is the one that failed, which may be an authority's; None when none could be read.
@@ -50,10 +50,6 @@ class CertificateRefused(Failure):
     detail: str
     certificate: CertificateFacts | None
     checked_at: str
-
-    @property
-    def cause(self) -> Cause:
-        return Cause.NOT_AUTHENTICATED
 
 
 def day(seconds: float) -> str:

@@ -25,7 +25,6 @@ from hushwire.wire.registry import ExchangeType, NotifyType, TransformType
 
 P = TypeVar("P")
 
-_FRAGMENTATION = 16430
 _MOST_SHOWN = 6
 
 
@@ -130,7 +129,10 @@ def _hash(plain: Plain, *, source: bool) -> bytes:
 
 def _sealed(conversation: Conversation) -> Iterator[str]:
     both = [
-        any(n.type == _FRAGMENTATION for n in _notifies(conversation, from_left=from_left))
+        any(
+            n.type == NotifyType.IKEV2_FRAGMENTATION_SUPPORTED
+            for n in _notifies(conversation, from_left=from_left)
+        )
         for from_left in (True, False)
     ]
     if all(both):
@@ -200,7 +202,7 @@ def _unanswered(attempt: Attempt) -> Iterator[str]:
             who, other = other, who
         yield (
             f"{other} never answered {step.exchange} request {step.message_id} of {who}, "
-            f"{step.octets} octets to UDP port {step.ports[1]}: lost, filtered, or not heard."
+            f"{step.octets} octets to {step.to_port}: lost, filtered, or not heard."
         )
 
 
@@ -232,7 +234,7 @@ def of_stream(stream: EspStream) -> list[str]:
 def of_the_rest(capture: Capture) -> list[str]:
     """What was seen and not looked into."""
     seen = (
-        (capture.tcp, "packets of TCP port 4500 (RFC 9329), not looked into"),
+        (capture.unread, "TCP segments (RFC 9329) not read: what came before them is missing"),
         (capture.fragments, "IP fragments, not put together: what they carry is missing above"),
         (capture.left_out, "messages and packets of more SAs than are shown"),
     )

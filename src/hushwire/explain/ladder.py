@@ -51,8 +51,11 @@ def _message(step: MessageStep) -> Iterator[tuple[float, list[str]]]:
     said = f"{step.octets} octets"
     if step.datagrams > 1:
         said += f" in {step.datagrams} fragments"
-    if step.ports[1 if step.from_left else 0] not in (500, 0):
-        said += f", port {step.ports[1 if step.from_left else 0]}"
+    port = step.ports[1 if step.from_left else 0]
+    if step.tcp:
+        said += f", TCP port {port}"
+    elif port not in (500, 0):
+        said += f", port {port}"
     said += ": " + ", ".join(word.replace(" ", _NO_BREAK) for word in step.words)
     if step.ignored:
         said += f" (not taken: {step.ignored})"

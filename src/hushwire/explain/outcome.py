@@ -6,8 +6,9 @@ The protocol reports these instead of writing log lines; `sentences.py` turns th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from hushwire.records import dataclass
 
 
 class Cause(Enum):
@@ -33,6 +34,15 @@ class Failure(Event):
     @property
     def cause(self) -> Cause:
         return Cause.OTHER
+
+
+@dataclass(frozen=True, slots=True)
+class NotAuthenticated(Failure):
+    """One side has not proved to the other who it is."""
+
+    @property
+    def cause(self) -> Cause:
+        return Cause.NOT_AUTHENTICATED
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,53 +209,37 @@ class NoProposal(Failure):
 
 
 @dataclass(frozen=True, slots=True)
-class PeerNotAuthenticated(Failure):
+class PeerNotAuthenticated(NotAuthenticated):
     """The peer's AUTH is not what its configured secret or key would make."""
 
     identity: str
     method: str
     detail: str
 
-    @property
-    def cause(self) -> Cause:
-        return Cause.NOT_AUTHENTICATED
-
 
 @dataclass(frozen=True, slots=True)
-class UnknownPeer(Failure):
+class UnknownPeer(NotAuthenticated):
     """Somebody proved nothing yet and is nobody of ours. `key` is the raw public key it showed."""
 
     identity: str
     address: str
     key: str
 
-    @property
-    def cause(self) -> Cause:
-        return Cause.NOT_AUTHENTICATED
-
 
 @dataclass(frozen=True, slots=True)
-class WrongIdentity(Failure):
+class WrongIdentity(NotAuthenticated):
     """The peer answered as somebody else than the configuration expects."""
 
     expected: str
     got: str
 
-    @property
-    def cause(self) -> Cause:
-        return Cause.NOT_AUTHENTICATED
-
 
 @dataclass(frozen=True, slots=True)
-class RefusedUs(Failure):
+class RefusedUs(NotAuthenticated):
     """The peer answered AUTHENTICATION_FAILED: our proof did not convince it."""
 
     our_identity: str
     method: str
-
-    @property
-    def cause(self) -> Cause:
-        return Cause.NOT_AUTHENTICATED
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from hushwire.explain.outcome import Cause, Failure
+from hushwire.explain.outcome import NotAuthenticated
 from hushwire.explain.sentences import tell
+from hushwire.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class PpkNotUsed(Failure):
+class PpkNotUsed(NotAuthenticated):
     """We require a PPK for this peer, and it has used none (USE_PPK or PPK_IDENTITY is missing)."""
 
     ppk_id: str
 
-    @property
-    def cause(self) -> Cause:
-        return Cause.NOT_AUTHENTICATED
-
 
 @dataclass(frozen=True, slots=True)
-class PpkUnknown(Failure):
+class PpkUnknown(NotAuthenticated):
     """The peer named a PPK that is not the one of our file; `ours` is "" when there is none."""
 
     theirs: str
     ours: str
 
-    @property
-    def cause(self) -> Cause:
-        return Cause.NOT_AUTHENTICATED
-
 
 @dataclass(frozen=True, slots=True)
-class PpkDiffers(Failure):
+class PpkDiffers(NotAuthenticated):
     """A PPK of the same name went into the keys, and the proof of one side is not right with it.
 
     `refused_by_us`: the peer's proof; else the peer has refused ours.
@@ -41,10 +32,6 @@ class PpkDiffers(Failure):
     ppk_id: str
     detail: str
     refused_by_us: bool
-
-    @property
-    def cause(self) -> Cause:
-        return Cause.NOT_AUTHENTICATED
 
 
 @tell.register

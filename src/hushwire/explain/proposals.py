@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from hushwire.crypto.ciphers import CIPHERS
 from hushwire.crypto.names import REFUSED, SUPPORTED
+from hushwire.records import dataclass
 from hushwire.wire.registry import TransformType
 
 # A transform without a name of its own is "encr-99" or "type6-1/256".

@@ -26,8 +26,8 @@ def reach(attempt: Attempt, tcp: str) -> Iterator[str]:
         if not _answered(step, heard):
             times = [step.at, *step.repeated]
             yield (
-                f"    {len(times)} x {step.exchange} of {step.octets} octets to UDP port "
-                f"{step.ports[1]}, from {times[0]:.1f} to {times[-1]:.1f} s"
+                f"    {len(times)} x {step.exchange} of {step.octets} octets to "
+                f"{step.to_port}, from {times[0]:.1f} to {times[-1]:.1f} s"
             )
     if tcp:
         yield f"    TCP: {tcp}"
@@ -40,8 +40,9 @@ def reach(attempt: Attempt, tcp: str) -> Iterator[str]:
     if not errors:
         yield "    nothing"
     yield "  So:"
+    out, back = ([step for step in steps if not step.tcp] for steps in (sent, heard))
     for port in (500, _NATT_PORT):
-        yield f"    UDP {port}: {_verdict(port, sent, heard, errors)}"
+        yield f"    UDP {port}: {_verdict(port, out, back, errors)}"
 
 
 def _answered(step: MessageStep, heard: list[MessageStep]) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from ipaddress import IPv4Address, IPv6Address
 
 from hushwire.explain.outcome import (
@@ -20,6 +20,7 @@ from hushwire.explain.outcome import (
 )
 from hushwire.explain.payloads import exchange_name, words_of, words_of_plain
 from hushwire.explain.trace import Attempt, Decision, IcmpError, MessageStep, Remark, Step
+from hushwire.records import dataclass
 from hushwire.wire.ike.header import HEADER_OCTETS, Header
 from hushwire.wire.ike.message import Payload
 from hushwire.wire.registry import HeaderFlag, PayloadType
@@ -56,6 +57,7 @@ class _Message:
     ours: bool
     head: bytes
     ports: tuple[int, int]
+    tcp: bool
     plain: bytes | None
     words: tuple[str, ...] = ()
     octets: int = 0
@@ -134,15 +136,17 @@ class Recorder:
             while len(attempt.keys) > _KEYS:
                 self._by_spi.pop(attempt.keys.pop(0), None)
 
-    def sent(self, data: bytes, remote: Ip, ports: tuple[int, int]) -> None:
+    def sent(self, data: bytes, remote: Ip, ports: tuple[int, int], *, tcp: bool = False) -> None:
         """An IKE message of ours, or a fragment of one; `ports` are ours and the peer's."""
         if len(data) >= HEADER_OCTETS:
-            self._datagram(data, remote, ports, ours=True)
+            self._datagram(data, remote, ports, ours=True, tcp=tcp)
 
-    def received(self, data: bytes, remote: Ip, ports: tuple[int, int]) -> None:
+    def received(
+        self, data: bytes, remote: Ip, ports: tuple[int, int], *, tcp: bool = False
+    ) -> None:
         """The same from the wire; `ports` are the peer's and ours."""
         if len(data) >= HEADER_OCTETS:
-            self._datagram(data, remote, ports, ours=False)
+            self._datagram(data, remote, ports, ours=False, tcp=tcp)
 
     def sealing(self, header: Header, payloads: Iterable[Payload]) -> None:
         """What is in the protected message that is sent next."""
@@ -211,7 +215,9 @@ class Recorder:
 
     # Inside.
 
-    def _datagram(self, data: bytes, remote: Ip, ports: tuple[int, int], *, ours: bool) -> None:
+    def _datagram(
+        self, data: bytes, remote: Ip, ports: tuple[int, int], *, ours: bool, tcp: bool
+    ) -> None:
         spi = data[_INITIATOR_SPI]
         attempt = self._by_spi.get(spi)
         if attempt is None:
@@ -220,17 +226,17 @@ class Recorder:
             attempt = self._stranger(spi, remote)
         self._current = attempt
         token = hash(data)
-        message = _find(attempt, data, token, ours=ours)
+        message = _find(attempt, data, token, ours=ours, tcp=tcp)
         if message is None:
             if not attempt.peer and len(attempt.first) >= _STRANGERS_STEPS:
                 attempt.left_out += 1
                 return
-            readable = data[_NEXT_PAYLOAD] not in _SEALED and len(data) <= _LARGEST_KEPT
+            sealed = data[_NEXT_PAYLOAD] in _SEALED
             message = _Message(
-                self._now - attempt.began, ours, data[:HEADER_OCTETS], ports,
-                data if readable else None,
+                self._now - attempt.began, ours, data[:HEADER_OCTETS], ports, tcp,
+                None if sealed or len(data) > _LARGEST_KEPT else data,
             )  # fmt: skip
-            if ours and self._sealing[:2] == (message.message_id, message.response):
+            if ours and sealed and self._sealing[:2] == (message.message_id, message.response):
                 message.words = self._sealing[2]
             attempt.add(message)
         if token in message.seen:
@@ -280,11 +286,11 @@ class Recorder:
         return attempts[-1] if attempts else None
 
 
-def _find(attempt: _Attempt, data: bytes, token: int, *, ours: bool) -> _Message | None:
+def _find(attempt: _Attempt, data: bytes, token: int, *, ours: bool, tcp: bool) -> _Message | None:
     """The message that this datagram repeats, or is another fragment of."""
     fragment = data[_NEXT_PAYLOAD] == PayloadType.SKF
     for step in attempt.steps():
-        if isinstance(step, _Message) and step.ours is ours:
+        if isinstance(step, _Message) and (step.ours, step.tcp) == (ours, tcp):
             same = step.head[_NAME] == data[_NAME] and step.head[:8] == data[:8]
             if token in step.seen or (fragment and same):
                 return step
@@ -320,6 +326,7 @@ def _step(step: _Kept) -> Step:
         response=step.response,
         octets=step.octets,
         ports=step.ports,
+        tcp=step.tcp,
         words=words or ("sealed",),
         datagrams=len(step.seen),
         repeated=tuple(step.repeated),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import IPv4Address, IPv6Address
 
 from hushwire.crypto.cipher import KeyedCipher
 from hushwire.crypto.errors import BadIcvError
 from hushwire.explain.wireshark import EspKeys
+from hushwire.records import dataclass
 from hushwire.wire.errors import WireError
 from hushwire.wire.esp import ESP_HEADER_OCTETS, parse_header
 from hushwire.wire.ip import parse_flow

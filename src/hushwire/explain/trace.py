@@ -6,9 +6,8 @@ capture of any two hosts. There are no keys in it, and no octets of what was pro
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from hushwire.explain.outcome import Event
+from hushwire.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +17,7 @@ class MessageStep:
     `from_left` says who sent it. `octets` are those of all its `datagrams`: more than one when it
     came in fragments (RFC 7383). `repeated` is when it was sent or came once more, octet for octet.
     `words` name its payloads, as far as they can be read. `ignored` says why it had no effect.
-    `ports` are the sender's and the receiver's, "tcp" among the words where it went inside TCP.
+    `ports` are the sender's and the receiver's, of TCP where it went inside of that, else of UDP.
     """
 
     at: float
@@ -28,10 +27,16 @@ class MessageStep:
     response: bool
     octets: int
     ports: tuple[int, int]
+    tcp: bool = False
     words: tuple[str, ...] = ()
     datagrams: int = 1
     repeated: tuple[float, ...] = ()
     ignored: str = ""
+
+    @property
+    def to_port(self) -> str:
+        """Where it went, as in "UDP port 500"."""
+        return f"{'TCP' if self.tcp else 'UDP'} port {self.ports[1]}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from hushwire.crypto.cbc import INTEGRITIES
 from hushwire.crypto.cipher import Cipher
 from hushwire.crypto.ciphers import CIPHERS
+from hushwire.records import dataclass
 from hushwire.sa.association import ChildSa
 from hushwire.wire.registry import EncryptionId
 
@@ -143,6 +144,3 @@ def _octets(text: str) -> bytes | None:
         return bytes.fromhex(digits)
     except ValueError:
         return None
-
-
-_IKE_CIPHERS = {_ike_names(cipher): cipher for cipher in CIPHERS if readable(cipher)}

@@ -6,13 +6,12 @@ or given up, we begin nothing that could cross it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from hushwire.ike.children import Child
 from hushwire.ike.keys import Seed
 from hushwire.ike.tasks.child import Terms
 from hushwire.ike.tasks.followup import Agreed
 from hushwire.ike.tasks.rekey import NewIke
+from hushwire.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum, auto
 
 from hushwire.ike.inputs import Turn
+from hushwire.records import dataclass
 from hushwire.sa.association import ChildSa, Path
 
 

@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, ClassVar
 
 from hushwire.crypto.errors import BadSignatureError, CertificateFormatError, CryptoError
 from hushwire.crypto.flaws import Flaw, UntrustedError
 from hushwire.crypto.prf import Prf
 from hushwire.crypto.sign import PrivateKey, PublicKey
+from hushwire.records import dataclass
 from hushwire.sa.identity import Identity
 from hushwire.wire.ike.payloads.authentication import Authentication
 from hushwire.wire.ike.payloads.certificate import Certificate, CertificateRequest

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from hushwire.explain.outcome import Event
+from hushwire.records import dataclass
 from hushwire.sa.association import ChildSa, Encapsulation, Path
 
 

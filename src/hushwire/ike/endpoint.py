@@ -132,7 +132,8 @@ class Endpoint:
         try:
             _check_size(data)
             message = Message.parse(data)
-            self.trace.received(data, path.remote.ip, (path.remote.port, path.local.port))
+            ports = path.remote.port, path.local.port
+            self.trace.received(data, path.remote.ip, ports, tcp=path.carrier is Carrier.TCP)
             hint = is_hint(message)
             if not hint:
                 check_outer(message)

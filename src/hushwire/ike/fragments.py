@@ -7,11 +7,11 @@ is no other that is wanted.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from enum import Enum, auto
 
 from hushwire.ike.inputs import Incoming
 from hushwire.ike.protection import MOST_FRAGMENTS
+from hushwire.records import dataclass
 from hushwire.wire.errors import WireError
 from hushwire.wire.ike.header import Header
 from hushwire.wire.ike.message import Payload, build_chain, build_sk_head, parse_chain

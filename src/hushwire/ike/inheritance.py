@@ -185,6 +185,8 @@ def inherit(new: Session, turn: Turn) -> None:
         return
     old.rival = None
     state = old.state
+    if new.mobility is not None:  # the old one may have moved since
+        new.link.path, new.mobility = old.link.path, roaming.inherited(old)
     if isinstance(state, Established):
         _hand_over(state, new, turn)
         _replace(old, state, turn)

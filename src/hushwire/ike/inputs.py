@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from hushwire.crypto.exchange import Rng
@@ -23,6 +23,7 @@ from hushwire.ike.effects import (
     TryTcp,
     UpdateSa,
 )
+from hushwire.records import dataclass
 from hushwire.sa.association import Carrier, ChildSa, Encap, Mode, Path
 from hushwire.sa.identity import Identity
 from hushwire.sa.lifetimes import Lifetimes
@@ -192,7 +193,8 @@ class Turn:
     trace: Recorder = field(default_factory=Recorder)
 
     def send(self, data: bytes, path: Path) -> None:
-        self.trace.sent(data, path.remote.ip, (path.local.port, path.remote.port))
+        ports = path.local.port, path.remote.port
+        self.trace.sent(data, path.remote.ip, ports, tcp=path.carrier is Carrier.TCP)
         self.effects.append(Send(data, path))
 
     def report(self, event: Event) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from hushwire.ike.children import Child
 from hushwire.ike.keys import Seed
@@ -11,6 +11,7 @@ from hushwire.ike.tasks import create, rekey
 from hushwire.ike.tasks.child import Terms
 from hushwire.ike.tasks.followup import Asked
 from hushwire.ike.tasks.rekey import NewIke
+from hushwire.records import dataclass
 from hushwire.sa.association import Path
 from hushwire.wire.registry import ExchangeType
 

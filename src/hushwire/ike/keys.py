@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from hushwire.crypto.prf import Prf
 from hushwire.crypto.suites import EspSuite, IkeSuite
+from hushwire.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

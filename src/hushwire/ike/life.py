@@ -60,8 +60,10 @@ DOUBT_TRIES = 2
 def deadline(session: Session) -> float:
     """When `timer` or `work` has something to do."""
     state, window = session.state, session.link.window
+    if isinstance(state, Closed):  # most of them, where many connect and go
+        return state.until
     times = [math.inf if window.deadline is None else window.deadline, session.link.gathers_until]
-    if isinstance(state, HalfOpen | Closing | Replaced | Closed):
+    if isinstance(state, HalfOpen | Closing | Replaced):
         times.append(state.until)
     if isinstance(state, AuthSent) and state.close_by is not None:
         times.append(state.close_by)
@@ -114,8 +116,10 @@ def work(session: Session, turn: Turn) -> None:
     state = session.state
     if session.link.window.busy:
         return
-    if isinstance(state, Replaced) and turn.now >= session.heard_at + state.liveness:
-        _ask_whether_it_lives(session, state, turn)
+    if isinstance(state, Replaced):
+        roaming.announce(session, state, turn)
+        if not session.link.window.busy and turn.now >= session.heard_at + state.liveness:
+            _ask_whether_it_lives(session, state, turn)
     if not isinstance(state, Established) or session.predecessor is not None:
         return
     children, may_make = state.children, turn.now >= session.retry_at

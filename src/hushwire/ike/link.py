@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from hushwire.ike.fragments import Bound, Fit, Opened, Reassembly, plain
 from hushwire.ike.inputs import IkeDrop, Incoming, Patience, Turn
 from hushwire.ike.rates import Bucket
 from hushwire.ike.states import Role, Secrets
 from hushwire.ike.window import Window
+from hushwire.records import dataclass
 from hushwire.sa.association import Carrier, Path
 from hushwire.wire.ike.header import Header
 from hushwire.wire.ike.message import Payload

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import IPv4Address, IPv6Address
 
+from hushwire.records import dataclass
 from hushwire.sa.association import Path
 
 IpAddress = IPv4Address | IPv6Address

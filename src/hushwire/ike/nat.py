@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass
 
+from hushwire.records import dataclass
 from hushwire.sa.association import Address, Encap, Encapsulation, Path
 from hushwire.wire.ike.message import Payload, every
 from hushwire.wire.ike.payloads.notify import Notify

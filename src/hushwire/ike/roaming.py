@@ -15,7 +15,7 @@ from hushwire.explain.outcome import Moved, PeerMisbehaved
 from hushwire.ike import closing, nat
 from hushwire.ike.failure import notify_name
 from hushwire.ike.inputs import Incoming, Turn
-from hushwire.ike.jobs import Inform
+from hushwire.ike.jobs import Inform, Liveness
 from hushwire.ike.link import NATT_PORT, Link, Request
 from hushwire.ike.mobility import IpAddress, Mobility
 from hushwire.ike.session import Session
@@ -70,6 +70,8 @@ def look(session: Session, turn: Turn) -> None:
             turn.reauthenticate(name)
         case Replaced() if is_new and source is not None:
             _go(session, _from(source, link), turn)
+            if session.mobility is not None:
+                session.mobility.announce = not link.opener
         case Established() if session.mobility is not None:
             _move(session, session.mobility, source, turn, is_new=is_new)
         case Established() if is_new and source is not None:
@@ -195,6 +197,16 @@ def inform(session: Session, state: Established, turn: Turn) -> None:
         mobility.announce, mobility.told = False, own
     session.doing = job
     link.request(state.secrets, job.exchange, payloads, turn)
+
+
+def announce(session: Session, state: Replaced, turn: Turn) -> None:
+    """The peer may not have got the response that makes the next IKE SA, and asks where we were."""
+    mobility, own = session.mobility, session.sessions.surroundings.own
+    if mobility is not None and mobility.announce:
+        mobility.announce = False
+        session.doing = job = Liveness()
+        payloads = mobike.announcement(session.link.path, own)
+        session.link.request(state.secrets, job.exchange, payloads, turn)
 
 
 def answered(

@@ -118,5 +118,9 @@ class Session:
         """After TEMPORARY_FAILURE, a little later; False when that has gone on for too long."""
         if self.failing_since is None:
             self.failing_since = turn.now
+        secrets, mobility = self.secrets(), self.mobility
+        if mobility is not None and self.link.opener and secrets and secrets.nat.we_are_behind:
+            # RFC 4555 §3.8: it may wait for us in vain, where the NAT has another mapping by now.
+            mobility.update = True
         self.retry_at = turn.now + self.limits.again_seconds * (0.5 + turn.chance())
         return turn.now - self.failing_since < self.limits.temporary_seconds

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from hushwire.crypto.exchange import Rng
 from hushwire.ike.crowd import Crowd
@@ -16,6 +15,7 @@ from hushwire.ike.rates import Bucket
 from hushwire.ike.session import Session
 from hushwire.ike.states import AuthSent, Closed, Established, HalfOpen, Role
 from hushwire.ike.tasks.rekey import NewIke
+from hushwire.records import dataclass
 from hushwire.sa.association import FIRST_FREE_SPI, Address, Carrier, ChildSa, Path
 
 _NEWS_RATE, _NEWS_BURST = 0.2, 10.0

@@ -11,7 +11,7 @@ From every state a failure leads to Closing (when the peer is to be told) or Clo
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 
 from hushwire.crypto.exchange import KeyExchange, Offer
@@ -22,6 +22,7 @@ from hushwire.ike.keys import IkeKeys
 from hushwire.ike.nat import NatView
 from hushwire.ike.proofs import VerifiedPeer
 from hushwire.ike.protection import Protection
+from hushwire.records import dataclass
 from hushwire.sa.association import Encapsulation
 from hushwire.wire.ike.message import Payload
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from hushwire.explain.wireshark import IkeSaKeys
 from hushwire.ike.session import Session
 from hushwire.ike.states import Established
+from hushwire.records import dataclass
 from hushwire.sa.association import ChildSa
 
 

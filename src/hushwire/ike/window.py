@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from enum import Enum, auto
 
 from hushwire.ike.inputs import Patience
+from hushwire.records import dataclass
 
 
 class Arrival(Enum):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from rich.text import Text
@@ -15,6 +14,7 @@ from hushwire.lab.overheard import overheard
 from hushwire.lab.reader import Frame
 from hushwire.lab.screen import READABLE, Screen, printable
 from hushwire.lab.topology import EVE
+from hushwire.records import dataclass
 
 _SHOWN_OCTETS = 60
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from hushwire.lab.netcat import Conversation
 from hushwire.lab.network import Network
 from hushwire.lab.screen import Screen
 from hushwire.lab.topology import ALICE, BOB
+from hushwire.records import dataclass
 
 LINES = (
     (ALICE.name, "Hello bob. Who listens to us?"),

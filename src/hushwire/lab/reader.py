@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 
 from hushwire.lab import tcp_reader
 from hushwire.lab.talk import BOOKMARK_ETHERTYPE
+from hushwire.records import dataclass
 from hushwire.system.errors import SystemFailureError
 
 try:

@@ -7,7 +7,9 @@ must be a stream prefix and then frames, each of them IKE, ESP or a keepalive, t
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from hushwire.records import dataclass
 
 PORT = 4500
 

@@ -8,11 +8,11 @@ fd00:77::1, fe80::1                                    fd00:77::2, fe80::2
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 
 from hushwire.lab.network import Network
 from hushwire.lab.world import World
+from hushwire.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from hushwire.lab.network import LabError, Network, Program
 from hushwire.lab.topology import ALICE, BOB, TUNNEL, Resident
 from hushwire.lab.world import FILES
+from hushwire.records import dataclass
 
 UP = "tunnel up"
 """`hushwire run` says this when a peer's tunnel is."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum, StrEnum
 from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
 from hushwire.crypto.suites import EspSuite
+from hushwire.records import dataclass
 from hushwire.sa.replay import SMALLEST_WINDOW
 from hushwire.wire.ike.payloads.ts import TrafficSelector
 

@@ -8,8 +8,8 @@ import os
 import socket
 import struct
 from contextlib import suppress
-from dataclasses import dataclass
 
+from hushwire.records import dataclass
 from hushwire.system.errors import NotPermittedError, SystemFailureError
 from hushwire.system.netlink import ask
 from hushwire.system.rtnetlink import GET_LINK, LINK, Message, Rtnetlink, attribute, attributes

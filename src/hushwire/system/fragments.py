@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from hushwire.sa.association import Path
 from hushwire.system.datagram import open_raw, send_esp
-from hushwire.system.probes import discard_all, udp_datagram
+from hushwire.system.probes import deafen, udp_datagram
 from hushwire.wire.ip import IPV6_HEADER_OCTETS
 from hushwire.wire.registry import IpProtocol
 
@@ -26,7 +26,7 @@ class Fragmenter:
 
     def __init__(self, device: str | None = None) -> None:
         self._socket = open_raw(socket.AF_INET6, IpProtocol.FRAGMENT, device)
-        discard_all(self._socket)
+        deafen(self._socket)
 
     def send_esp(self, packet: bytes, path: Path, mtu: int, tos: int = 0) -> None:
         """An ESP packet, in IPv6 packets of at most `mtu` octets. Raises `OSError`."""

@@ -14,7 +14,6 @@ the policy protects is sealed or discarded, and so is what comes unsealed.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from ipaddress import (
     IPv4Network,
     IPv6Network,
@@ -24,6 +23,7 @@ from ipaddress import (
 from typing import Any
 
 from hushwire.config.model import Config, Ipv6
+from hushwire.records import dataclass
 from hushwire.system import nft
 from hushwire.system.mark import MARK
 
@@ -107,7 +107,7 @@ def install(wanted: Plan) -> None:
 
 def saved(name: str) -> str | None:
     """The guard as it stands, for `restore`; None if there is none. Raises as `install`."""
-    return nft.text("table", "inet", _PREFIX + name) if is_standing(name) else None
+    return nft.text("table", "inet", _PREFIX + name)
 
 
 def same(one: str | None, other: str | None) -> bool:

@@ -43,9 +43,17 @@ def listing(*what: str) -> list[dict[str, Any]]:
     return [entry for entry in objects if "metainfo" not in entry]
 
 
-def text(*what: str) -> str:
-    """`nft list WHAT` as a script that makes the same again. Raises as `apply`."""
-    return _run(["list", *what])
+def text(*what: str) -> str | None:
+    """`nft list WHAT` as a script that makes the same again; None: there is no such thing.
+
+    Raises as `apply`.
+    """
+    try:
+        return _run(["list", *what])
+    except SystemFailureError as error:
+        if error.why.endswith("No such file or directory"):
+            return None
+        raise
 
 
 def changes() -> socket.socket:

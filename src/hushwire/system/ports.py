@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from hushwire.records import dataclass
 
 _LISTENING = "0A"  # TCP_LISTEN of <net/tcp_states.h>
 

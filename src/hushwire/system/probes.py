@@ -6,7 +6,6 @@ too for a moment, and DF is what makes black holes.
 
 from __future__ import annotations
 
-import ctypes
 import socket
 import struct
 from collections.abc import Iterable
@@ -23,9 +22,11 @@ _IP_MTU_DISCOVER = 10
 _PMTUDISC_PROBE = 3  # sets DF, and does not ask what the kernel has heard of the path
 _IPV6_DONTFRAG = 62
 
-# From <linux/filter.h>: one instruction of classic BPF, "keep 0 octets of the packet".
-_SO_ATTACH_FILTER = 26
-_KEEP_NOTHING = struct.pack("=HBBI", 0x06, 0, 0, 0)
+_IP_FREEBIND = 15
+_IPV6_FREEBIND = 78
+# Nobody has these: the dummy address of RFC 7600 §4.8, and one that RFC 6666 discards.
+_NOBODY4 = ("192.0.0.8", 0)
+_NOBODY6 = ("100::8", 0)
 
 
 class ProbeSender:
@@ -36,7 +37,7 @@ class ProbeSender:
         try:
             for family in families:
                 sock = self._sockets[family] = open_raw(family, IpProtocol.UDP, device)
-                discard_all(sock)
+                deafen(sock)
                 if family == socket.AF_INET:
                     sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_PROBE)
                 else:
@@ -68,8 +69,16 @@ def udp_datagram(data: bytes, path: Path) -> bytes:
     return ports + total.to_bytes(2, "big") + data
 
 
-def discard_all(sock: socket.socket) -> None:
-    """For a raw socket that only sends: it would gather a copy of everything that comes in."""
-    code = ctypes.create_string_buffer(_KEEP_NOTHING, len(_KEEP_NOTHING))
-    program = struct.pack("@HP", 1, ctypes.addressof(code))  # struct sock_fprog
-    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+def deafen(sock: socket.socket) -> None:
+    """For a raw socket that only sends: the kernel would copy all that comes in for it.
+
+    A filter would not do: the kernel copies first and asks it then. What is bound to an address
+    is given only what comes to that, and each packet brings its own source (IP_PKTINFO). Raises
+    `OSError` as the kernel does.
+    """
+    if sock.family == socket.AF_INET:
+        sock.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
+        sock.bind(_NOBODY4)
+    else:
+        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
+        sock.bind(_NOBODY6)

@@ -6,9 +6,9 @@ import os
 import select
 import signal
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
+from hushwire.records import dataclass
 from hushwire.system.errors import NotPermittedError
 
 

@@ -7,9 +7,9 @@ import fcntl
 import os
 import socket
 import struct
-from dataclasses import dataclass
 from pathlib import Path
 
+from hushwire.records import dataclass
 from hushwire.system.addresses import device_index
 from hushwire.system.errors import NotPermittedError, SystemFailureError
 from hushwire.system.netlink import ask

@@ -15,6 +15,7 @@ _VLANS = (0x8100, 0x88A8)
 _EXTENSIONS = (IpProtocol.HOP_BY_HOP, IpProtocol.ROUTING, IpProtocol.DESTINATION_OPTIONS)
 _PORTS = (500, 4500)
 _MOST_EXTENSIONS = 8
+_TCP_OCTETS, _SYN = 20, 0x02
 
 
 class Kind(Enum):
@@ -26,13 +27,18 @@ class Kind(Enum):
 
 
 class Sniffed(NamedTuple):
-    """Addresses, ports (0 where there are none), and what is behind the UDP header or IP's."""
+    """Addresses, ports (0 where there are none), and what is behind the header of UDP, TCP or IP.
+
+    `number` is the sequence number of a TCP segment's first octet; `opens` says that it is a SYN.
+    """
 
     kind: Kind
     source: IPv4Address | IPv6Address
     target: IPv4Address | IPv6Address
     ports: tuple[int, int]
     payload: bytes
+    number: int = 0
+    opens: bool = False
 
 
 def sniff(link: int, frame: bytes) -> Sniffed | None:
@@ -56,11 +62,26 @@ def sniff(link: int, frame: bytes) -> Sniffed | None:
     if not set(ports) & set(_PORTS):
         return None
     if protocol == IpProtocol.TCP:
-        return Sniffed(Kind.TCP, source, target, ports, b"")
+        return _tcp(source, target, ports, payload)
     length = int.from_bytes(payload[4:6], "big")
     if not 8 <= length <= len(payload):
         return None
     return Sniffed(Kind.UDP, source, target, ports, payload[8:length])
+
+
+def _tcp(
+    source: IPv4Address | IPv6Address,
+    target: IPv4Address | IPv6Address,
+    ports: tuple[int, int],
+    segment: bytes,
+) -> Sniffed | None:
+    """Behind the options (RFC 9293 §3.1); a SYN has a sequence number of its own."""
+    header = (segment[12] >> 4) * 4 if len(segment) >= _TCP_OCTETS else 0
+    if not _TCP_OCTETS <= header <= len(segment):
+        return None
+    opens = bool(segment[13] & _SYN)
+    number = (int.from_bytes(segment[4:8], "big") + opens) & 0xFFFFFFFF
+    return Sniffed(Kind.TCP, source, target, ports, segment[header:], number, opens)
 
 
 def _packet(link: int, frame: bytes) -> bytes:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import pytest
 
 from hushwire.lab.topology import BOB, Topology
 from tests.interop.post_quantum.strongswan6 import ROOT, Strongswan6
-from tests.interop.test_strongswan import agreed, asked, configure, pings
+from tests.interop.test_strongswan import agreed, asked, configure, pings, rekeyed_by_both
 from tests.netns.tunnels import interrupt, ping, sides
 
 pytestmark = pytest.mark.skipif(
@@ -41,20 +39,7 @@ def test_tunnels_and_new_keys_begun_by_either_side(topology: Topology, suite: st
     program.wait_for_line("tunnel up")
     ping(topology, "alice", BOB.tunnel.ip)
     assert f"the two sides chose {bob.ike} for IKE" in program.output
-    seen = [agreed(alice, bob)]
-    with pings(topology):
-        for rekey in (
-            lambda: asked(alice, "rekey"),
-            lambda: asked(alice, "rekey-ike"),
-            lambda: bob.swanctl("--rekey", "--child", "net"),
-            lambda: bob.swanctl("--rekey", "--ike", "net"),
-            lambda: asked(alice, "rekey"),
-        ):
-            rekey()
-            seen.append(agreed(alice, bob, seen[-1]))
-    child, ike = [False, True, True], [True, False, False]
-    changed = [[a != b for a, b in zip(*pair, strict=True)] for pair in pairwise(seen)]
-    assert changed == [child, ike, child, ike, child]
+    rekeyed_by_both(alice, bob)
     interrupt(program)
 
     # strongSwan begins.

@@ -95,12 +95,7 @@ impl Engine {
     /// # Errors
     /// `Gone`; else that it is not here.
     pub fn update(&self, spi: u32, way: Way) -> Result<Result<(), Unknown>, Gone> {
-        self.call(move |pump| {
-            let tunnel = pump.named(spi)?;
-            (tunnel.path, tunnel.encapsulation) = (way.path, way.encapsulation);
-            (tunnel.keepalive, tunnel.follow) = (way.keepalive, way.follow);
-            Ok(())
-        })
+        self.call(move |pump| pump.update(spi, way))
     }
 
     /// # Errors

@@ -11,7 +11,7 @@ use super::table::{Refused, Unknown};
 use super::tunnel::{SaCounters, Tunnel};
 use crate::crypto::WrongKey;
 use crate::esp::boundary::{Fit, inner_mtu};
-use crate::sa::child::{ChildSa, Path};
+use crate::sa::child::{ChildSa, Path, Way};
 
 impl Pump {
     /// # Errors
@@ -57,6 +57,13 @@ impl Pump {
     pub fn named(&mut self, spi: u32) -> Result<&mut Tunnel, Unknown> {
         let table = Arc::get_mut(&mut self.table).ok_or(Unknown(spi))?;
         table.named(spi)
+    }
+
+    /// # Errors
+    /// `Unknown`.
+    pub fn update(&mut self, spi: u32, way: Way) -> Result<(), Unknown> {
+        let table = Arc::get_mut(&mut self.table).ok_or(Unknown(spi))?;
+        table.update(spi, way)
     }
 
     /// # Errors

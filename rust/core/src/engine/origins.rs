@@ -12,8 +12,6 @@ use crate::wire::ip::version;
 use crate::wire::octets::array;
 
 const UNKNOWN_SECONDS: f64 = 1.0;
-const IKE_PORT: u16 = 500;
-const NATT_PORT: u16 = 4500;
 
 /// What has been noticed in the batch that is being read.
 #[derive(Default)]
@@ -63,19 +61,16 @@ impl Pump {
             && half.inbound.newest() == low32
         {
             self.origins.moved.retain(|(other, _)| *other != index);
-            if path != natt(tunnel.path) {
+            let Path { remote, .. } = tunnel.path;
+            let expected = Path {
+                remote: remote.natt(),
+                ..tunnel.path
+            };
+            if path != expected {
                 self.origins.moved.push((index, path));
             }
         }
     }
-}
-
-/// A path that IKE found on port 500 has ESP on 4500 (RFC 7296 §2.23).
-fn natt(mut path: Path) -> Path {
-    if path.remote.port == IKE_PORT {
-        path.remote.port = NATT_PORT;
-    }
-    path
 }
 
 /// The path of a packet without UDP: the addresses of its IP header, no ports.

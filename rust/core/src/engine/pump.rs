@@ -300,9 +300,11 @@ impl Pump {
                 Err(_) => self.load.alone = true, // no thread or descriptor is left: go on alone
             }
         }
-        if let (Some(helper), Some(outward)) = (&self.helper, self.outward.take()) {
+        if let Some(helper) = &self.helper {
             self.poll.remove(self.interface.tun)?;
-            if let Err(outward) = helper.lend(outward, Arc::clone(&self.table)) {
+            if let Some(outward) = self.outward.take()
+                && let Err(outward) = helper.lend(outward, Arc::clone(&self.table))
+            {
                 self.take_back(outward)?;
             }
         }

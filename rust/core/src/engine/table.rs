@@ -6,7 +6,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use slab::Slab;
 
 use super::tunnel::Tunnel;
-use crate::sa::child::ChildSa;
+use crate::sa::child::{ChildSa, Way};
 use crate::sa::networks::Networks;
 use crate::sa::selectors::overlap;
 use crate::wire::ip::Flow;
@@ -37,7 +37,7 @@ pub struct Unknown(
 /// at those whose networks lie within those of the one that comes or goes, or around them.
 #[derive(Default)]
 pub struct Table {
-    // Boxed, so that the keys in it stay where they are until they are cleared.
+    // Boxed, so that a table that grows moves none of them and has little room that is not used.
     tunnels: Slab<Box<Tunnel>>,
     by_spi: HashMap<u32, usize>,
     outbound_keys: HashSet<[u8; 32]>,
@@ -176,11 +176,28 @@ impl Table {
         self.by_spi.insert(child.inbound_spi, index);
         self.outbound_keys.insert(key_hash);
         self.remote.insert(tunnel.matcher.remote(), index);
-        if tunnel.keepalive {
+        if child.keepalive {
             self.with_keepalive.insert(serial, index);
         }
         entry.insert(Box::new(tunnel));
         Ok(index)
+    }
+
+    /// Send on another path from now on.
+    ///
+    /// # Errors
+    /// `Unknown`.
+    pub fn update(&mut self, spi: u32, way: Way) -> Result<(), Unknown> {
+        let index = self.inbound(spi).ok_or(Unknown(spi))?;
+        let tunnel = self.tunnels.get_mut(index).ok_or(Unknown(spi))?;
+        (tunnel.path, tunnel.encapsulation) = (way.path, way.encapsulation);
+        tunnel.follow = way.follow;
+        if way.keepalive {
+            self.with_keepalive.insert(tunnel.serial, index);
+        } else {
+            self.with_keepalive.remove(&tunnel.serial);
+        }
+        Ok(())
     }
 
     /// The index that the tunnel had.

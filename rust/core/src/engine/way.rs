@@ -15,8 +15,6 @@ use crate::wire::octets::put;
 use crate::wire::protocol::{ESP, UDP};
 
 const UDP_HEADER_OCTETS: usize = 8;
-const IKE_PORT: u16 = 500;
-const NATT_PORT: u16 = 4500;
 
 /// By which socket packets of this tunnel leave, and to where; not those that leave in a stream.
 pub fn way(
@@ -33,7 +31,7 @@ pub fn way(
     let Path { local, remote, .. } = tunnel.path;
     let to = Destination {
         local,
-        remote: natt(remote),
+        remote: remote.natt(),
         traffic_class,
     };
     Ok((socket, to))
@@ -100,7 +98,7 @@ fn udp_datagram(data: &[u8], path: &Path) -> Option<Vec<u8>> {
     let length = u16::try_from(UDP_HEADER_OCTETS + data.len()).ok()?;
     let mut datagram = Vec::with_capacity(length.into());
     datagram.extend_from_slice(&path.local.port.to_be_bytes());
-    datagram.extend_from_slice(&natt(path.remote).port.to_be_bytes());
+    datagram.extend_from_slice(&path.remote.natt().port.to_be_bytes());
     datagram.extend_from_slice(&length.to_be_bytes());
     datagram.extend_from_slice(&[0, 0]);
     datagram.extend_from_slice(data);
@@ -122,16 +120,6 @@ fn udp_datagram(data: &[u8], path: &Path) -> Option<Vec<u8>> {
         if sum == [0, 0] { &[0xFF, 0xFF] } else { &sum },
     )?;
     Some(datagram)
-}
-
-/// A path that IKE found on port 500 has ESP on 4500 (RFC 7296 §2.23); else it is as it is.
-fn natt(remote: Endpoint) -> Endpoint {
-    let port = if remote.port == IKE_PORT {
-        NATT_PORT
-    } else {
-        remote.port
-    };
-    Endpoint { port, ..remote }
 }
 
 fn without_ports(path: &Path, traffic_class: u8) -> Destination {

@@ -38,6 +38,22 @@ pub struct Endpoint {
     pub port: u16,
 }
 
+const IKE_PORT: u16 = 500;
+const NATT_PORT: u16 = 4500;
+
+impl Endpoint {
+    /// A peer that IKE found on port 500 has ESP on 4500 (RFC 7296 §2.23); else it is as it is.
+    #[must_use]
+    pub fn natt(self) -> Self {
+        let port = if self.port == IKE_PORT {
+            NATT_PORT
+        } else {
+            self.port
+        };
+        Self { port, ..self }
+    }
+}
+
 /// Where packets go from here: our own address and the peer's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Path {

@@ -158,7 +158,8 @@ impl Arrivals {
         // SAFETY: as in `send`; what the kernel writes to is borrowed from `self` for as long.
         let got = match headers.as_mut_slice() {
             [one] => {
-                let octets = unsafe { libc::recvmsg(raw, &raw mut one.msg_hdr, 0) };
+                let octets =
+                    unsafe { libc::recvmsg(raw, &raw mut one.msg_hdr, libc::MSG_DONTWAIT) };
                 one.msg_len = u32::try_from(octets).unwrap_or(0);
                 if octets < 0 { -1 } else { 1 }
             }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from hushwire.crypto.choice import choose
 from hushwire.crypto.errors import KeyFormatError
@@ -26,6 +25,7 @@ from hushwire.ike.inputs import Clock, Peer
 from hushwire.ike.proofs import VerifiedPeer
 from hushwire.ike.states import Role, Secrets
 from hushwire.ike.tasks import child
+from hushwire.records import dataclass
 from hushwire.sa.association import ChildSa, Path
 from hushwire.sa.identity import Identity
 from hushwire.wire.errors import WireError

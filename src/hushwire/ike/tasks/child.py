@@ -5,7 +5,7 @@ What is peculiar to CREATE_CHILD_SA, the nonces and the key exchange, is in `cre
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from hushwire.crypto.choice import choose
 from hushwire.crypto.names import ADDITIONAL
@@ -21,6 +21,7 @@ from hushwire.ike.keys import Seed, derive_child_keys
 from hushwire.ike.proposal import Proposals, accepted, offer, texts
 from hushwire.ike.states import Role, Secrets
 from hushwire.ike.tasks import mode
+from hushwire.records import dataclass
 from hushwire.sa.association import FIRST_FREE_SPI, ChildSa, Encapsulation, Mode, Path
 from hushwire.sa.selectors import describe as describe_selector
 from hushwire.sa.selectors import narrow

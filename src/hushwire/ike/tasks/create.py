@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from hushwire.crypto.choice import choose
 from hushwire.crypto.errors import BadPublicValueError
@@ -16,6 +16,7 @@ from hushwire.ike.proposal import Proposals
 from hushwire.ike.tasks import child
 from hushwire.ike.tasks.child import Between, Terms
 from hushwire.ike.tasks.followup import Agreed
+from hushwire.records import dataclass
 from hushwire.sa.association import ChildSa
 from hushwire.wire.errors import WireError
 from hushwire.wire.ike.message import Payload, every, first

@@ -8,12 +8,13 @@ The response to CREATE_CHILD_SA has the first link. The SA is made when no link 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Generic, TypeVar
 
 from hushwire.crypto.errors import BadPublicValueError
 from hushwire.crypto.exchange import KeyExchange, Offer, Rng
 from hushwire.ike.keys import Seed
+from hushwire.records import dataclass
 from hushwire.wire.errors import WireError
 from hushwire.wire.ike.message import Payload, every, first
 from hushwire.wire.ike.payloads.ke import KeyExchangePayload

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from hushwire.records import dataclass
 from hushwire.wire.ike.message import Payload, every
 from hushwire.wire.ike.payloads.delete import Delete
 from hushwire.wire.ike.payloads.notify import Notify

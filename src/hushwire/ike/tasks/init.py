@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 
 from hushwire.crypto.choice import choose
@@ -31,6 +31,7 @@ from hushwire.ike.keys import derive_ike_keys
 from hushwire.ike.proposal import Proposals, accepted, offer, texts
 from hushwire.ike.protection import Protection
 from hushwire.ike.states import InitOffer, InitSent, Secrets
+from hushwire.records import dataclass
 from hushwire.sa.association import Carrier, Encap, Encapsulation, Path
 from hushwire.wire.errors import WireError
 from hushwire.wire.ike.header import Header

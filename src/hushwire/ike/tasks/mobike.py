@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
 from hushwire.ike.inputs import Peer
+from hushwire.records import dataclass
 from hushwire.sa.association import Address, Carrier, Encap, Mode, Path
 from hushwire.wire.errors import WireError
 from hushwire.wire.ike.message import Payload, every

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from hushwire.crypto.choice import choose
 from hushwire.crypto.errors import BadPublicValueError
@@ -18,6 +18,7 @@ from hushwire.ike.states import IntAuth, Role, Secrets
 from hushwire.ike.tasks import child
 from hushwire.ike.tasks.create import CREATE, NONCE_OCTETS, answer_exchange
 from hushwire.ike.tasks.followup import Agreed
+from hushwire.records import dataclass
 from hushwire.wire.errors import WireError
 from hushwire.wire.ike.message import Payload, every, first
 from hushwire.wire.ike.payloads.ke import KeyExchangePayload

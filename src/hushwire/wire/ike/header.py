@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from hushwire.records import dataclass
 from hushwire.wire.cursor import Reader
 from hushwire.wire.errors import UnsupportedVersionError, WireError
 from hushwire.wire.registry import HeaderFlag

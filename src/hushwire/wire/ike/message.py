@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple, TypeVar, get_args
 
+from hushwire.records import dataclass
 from hushwire.wire.cursor import Reader
 from hushwire.wire.errors import UnsupportedCriticalPayloadError, WireError
 from hushwire.wire.ike.header import HEADER_OCTETS, Header

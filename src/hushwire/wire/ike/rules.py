@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from hushwire.records import dataclass
 from hushwire.wire.errors import WireError
 from hushwire.wire.ike.header import SPI_OCTETS, Header
 from hushwire.wire.ike.message import MAX_PAYLOADS, Message, Payload

@@ -11,7 +11,7 @@ const NET: u128 = 10 << 24;
 
 /// The words of the contract, one after the other.
 #[derive(Default)]
-struct Plain(Vec<Tunnel>, bool);
+struct Plain(Vec<Tunnel>, bool, HashSet<u64>); // nested; serials of those with keepalives
 
 impl Plain {
     /// After every change.
@@ -23,6 +23,14 @@ impl Plain {
 
     fn nested(&self) -> bool {
         self.1
+    }
+
+    fn keep(&mut self, serial: u64, on: bool) {
+        if on {
+            self.2.insert(serial);
+        } else {
+            self.2.remove(&serial);
+        }
     }
 
     fn outbound(&self, flow: &Flow) -> Option<&Tunnel> {
@@ -164,6 +172,7 @@ enum Step {
     Remove(u32),
     Prove(u32),
     Retire(u32),
+    Update(u32, bool),
 }
 
 // Keys are in no message.
@@ -183,6 +192,7 @@ impl std::fmt::Debug for Step {
             Step::Remove(spi) => write!(f, "remove {spi:#x}"),
             Step::Prove(spi) => write!(f, "prove {spi:#x}"),
             Step::Retire(spi) => write!(f, "retire {spi:#x}"),
+            Step::Update(spi, keepalive) => write!(f, "update {spi:#x}, keepalive {keepalive}"),
         }
     }
 }
@@ -193,6 +203,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         2 => (256u32..280).prop_map(Step::Remove),
         1 => (256u32..280).prop_map(Step::Prove),
         1 => (256u32..280).prop_map(Step::Retire),
+        1 => (256u32..280, any::<bool>()).prop_map(|(spi, on)| Step::Update(spi, on)),
     ]
 }
 
@@ -210,6 +221,7 @@ fn done(step: &Step, table: &mut Table, plain: &mut Plain) -> bool {
                 Err(Refused::KeyInUse)
             } else {
                 plain.0.push(Tunnel::new(child, hash, serial));
+                plain.keep(serial, child.keepalive);
                 Ok(())
             };
             table.install(child).map(drop) == expected
@@ -225,6 +237,25 @@ fn done(step: &Step, table: &mut Table, plain: &mut Plain) -> bool {
             };
             let mine = at(plain, *spi).map(|index| change(&mut plain.0[index]));
             table.named(*spi).map(change).is_ok() == mine.is_some()
+        }
+        Step::Update(spi, keepalive) => {
+            let way = Way {
+                path: Path {
+                    local: endpoint(1),
+                    remote: endpoint(3),
+                    in_tcp: false,
+                },
+                encapsulation: Encapsulation::Udp,
+                keepalive: *keepalive,
+                follow: true,
+            };
+            let mine = at(plain, *spi).map(|index| plain.0[index].serial);
+            if let Some(serial) = mine {
+                plain.keep(serial, *keepalive);
+            }
+            let updated = table.update(*spi, way).is_ok();
+            let moved = |it: &Tunnel| it.path == way.path && it.follow;
+            updated == mine.is_some() && (!updated || table.named(*spi).is_ok_and(|it| moved(it)))
         }
     }
 }
@@ -243,7 +274,7 @@ proptest! {
             prop_assert_eq!(table.nested > 0, plain.nested());
             prop_assert_eq!(table.entries().count(), plain.0.len());
             let kept: Vec<u64> = table.with_keepalive().iter().map(|at| table.tunnels[*at].serial).collect();
-            let expected: Vec<u64> = plain.0.iter().rev().filter(|it| it.keepalive).map(|it| it.serial).collect();
+            let expected: Vec<u64> = plain.0.iter().rev().map(|it| it.serial).filter(|it| plain.2.contains(it)).collect();
             prop_assert_eq!(kept, expected);
             for flow in &flows {
                 let spi = table.outbound(flow).map(|at| table.tunnels[at].inbound_spi);

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import ClassVar
 
+from hushwire.records import dataclass
 from hushwire.wire.cursor import Reader
 from hushwire.wire.registry import PayloadType
 

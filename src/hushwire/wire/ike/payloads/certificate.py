@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
+from hushwire.records import dataclass
 from hushwire.wire.cursor import Reader
 from hushwire.wire.registry import PayloadType
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, Self
 
+from hushwire.records import dataclass
 from hushwire.wire.cursor import Reader
 from hushwire.wire.errors import WireError
 from hushwire.wire.registry import IdType, PayloadType

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import ClassVar, Self
 
+from hushwire.records import dataclass
 from hushwire.wire.cursor import Reader
 from hushwire.wire.errors import WireError
 from hushwire.wire.registry import PayloadType, TsType
