@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from hushwire.crypto.exchange import KeyExchange
+from hushwire.crypto.suites import parse_proposal
 from hushwire.explain.outcome import PeerMisbehaved
 from hushwire.ike.awaited import Awaited
 from hushwire.ike.effects import Send
@@ -21,7 +22,7 @@ from hushwire.wire.ike.message import Payload, first
 from hushwire.wire.ike.payloads.ke import KeyExchangePayload
 from hushwire.wire.ike.payloads.nonce import Nonce
 from hushwire.wire.ike.payloads.notify import Notify
-from hushwire.wire.registry import ExchangeType, KeyExchangeId, NotifyType
+from hushwire.wire.registry import ExchangeType, KeyExchangeId, NotifyType, ProtocolId
 from tests.sim.network import Host, assert_one_tunnel, esp, ike
 from tests.sim.stages import Insider, Scene, Stage, session_of, state_names
 
@@ -138,7 +139,10 @@ def up() -> Stopped:
     for host in (scene.alice, scene.bob):
         state = session_of(host).state
         assert isinstance(state, Established)
-        peer = replace(state.verified.peer, ike_proposals=ike(f"aes256gcm16-prfsha384-{MORE}"))
+        peer = replace(
+            state.verified.peer,
+            ike_proposals=(parse_proposal(f"aes256gcm16-prfsha384-{MORE}", ProtocolId.IKE),),
+        )
         object.__setattr__(state.verified, "peer", peer)
         session_of(host).link.datagram_octets = 4096  # a message is one datagram
     return Stopped(scene, scene.inside)
