@@ -185,6 +185,7 @@ def inherit(new: Session, turn: Turn) -> None:
         return
     old.rival = None
     state = old.state
+    new.useless_at, new.rests_on = old.useless_at, old.rests_on
     if new.mobility is not None:  # the old one may have moved since
         new.link.path, new.mobility = old.link.path, roaming.inherited(old)
     if isinstance(state, Established):
@@ -215,6 +216,8 @@ def _hand_over(state: Established, new: Session, turn: Turn) -> None:
         new.state.children.take(state.children)
         suite, initiator = new.state.secrets.suite.name, new.role is Role.INITIATOR
         turn.report(Rekeyed(new.peer_name, WHAT, suite, initiator=initiator))
+    else:
+        state.children.clear(turn)  # it has ended meanwhile
 
 
 def _give_up(rival: Session, turn: Turn) -> None:

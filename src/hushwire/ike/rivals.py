@@ -65,8 +65,8 @@ class Rivals:
         if isinstance(new.state, Established) and not new.state.children.live:
             self._doubt(new, turn)
         for other in self._sessions:
-            if other is new or other.peer_name != name:
-                continue
+            if other is new or other.peer_name != name or other.predecessor is not None:
+                continue  # what is decided about its predecessor holds for it
             state = other.state
             if isinstance(state, InitSent | IntermediateSent):
                 closing.close(other, turn)  # nobody has proved anything yet: it leaves no trace
