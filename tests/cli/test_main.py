@@ -71,8 +71,8 @@ def test_run_loads_nothing_heavy_that_its_tunnel_has_no_use_for(tmp_path: Path, 
         "from hushwire.daemon.service import Service; import hushwire.cli.run\n"
         "load(Path(sys.argv[1]))\n"
         "heavy = ('cryptography.x509', 'hushwire.crypto.x509', 'hushwire.engines.python.engine',\n"
-        "    'hushwire.explain.causes', 'hushwire.lab', 'http', 'multiprocessing',\n"
-        "    'rich', 'scapy', 'unittest', 'urllib.request')\n"
+        "    'hushwire.explain.causes', 'hushwire.lab', 'http', 'rich', 'scapy',\n"
+        "    'urllib.request')\n"
         "print([name for name in heavy if name in sys.modules])"
     )
     done = subprocess.run(

@@ -1,6 +1,7 @@
 """An application that never tires: datagrams to every address given, again and again.
 
-chatter.py SECONDS_BETWEEN ADDRESS...    until SIGTERM, then prints how many it has tried to send
+chatter.py SECONDS_BETWEEN ADDRESS...    until SIGTERM, then prints how many it has tried to send,
+                                            which are at least 50 in any case
 
 What hinders it, it passes over, as an application with a retry does: no route, a guard, a device
 that is gone.
@@ -16,6 +17,7 @@ from contextlib import suppress
 
 TEXT = b"the key is under the mat"
 PORT = 7003
+_FEWEST = 50
 
 
 def chat(between: float, addresses: list[str]) -> None:
@@ -30,7 +32,7 @@ def chat(between: float, addresses: list[str]) -> None:
     socks = [(socket.socket(families[":" in to], socket.SOCK_DGRAM), to) for to in addresses]
     tried = 0
     print("ready", flush=True)
-    while going:
+    while going or tried < _FEWEST:
         for sock, to in socks:
             with suppress(OSError):
                 sock.sendto(TEXT, (to, PORT))
