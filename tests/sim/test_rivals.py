@@ -126,3 +126,21 @@ def test_of_two_that_crossed_none_is_closed_before_the_peer_has_the_other() -> N
         assert_all_arrives(network, 30)
         assert_one_tunnel(alice, bob)
         assert alice.failures == bob.failures == []
+
+
+def test_what_the_peer_has_no_response_for_yet_is_not_ended_without_it() -> None:
+    """Bob's attempt, of which he hears only after alice's later one has taken its place."""
+    for seed in range(8):
+        network = Network(seed)
+        alice, bob = pair(network)
+        network.on_send = lambda host, data, _path: None if _is_auth(data, of=host) else data
+        network.connect(bob, "alice")
+        network.run(0.2)
+        assert alice.sas
+        assert not bob.sas
+        network.connect(alice, "bob", again=True)
+        network.run(3)
+        network.on_send = lambda _host, data, _path: data
+        assert_all_arrives(network, 30)
+        assert_one_tunnel(alice, bob)
+        assert alice.failures == bob.failures == []

@@ -75,8 +75,11 @@ class Rivals:
             crossed = other.role is not new.role and new.created_at <= state.since
             if crossed and not other.heir:
                 self._close_one(new, other, turn)
-            elif new.role is Role.INITIATOR:
+            elif new.role is Role.INITIATOR and _is_known(other):
                 closing.close(other, turn, quiet=True, heir=new)
+            elif new.role is Role.INITIATOR:
+                # The peer's, whose response is on its way, before a Delete can be understood.
+                other.useless_at, other.rests_on = turn.now + _RESPONSE_SECONDS, other
             elif new.initial_contact:
                 turn.report(PeerReplaced(name))
                 closing.drop(other, turn)
