@@ -42,7 +42,11 @@ def test_what_only_one_of_the_hosts_takes_for_a_duplicate_goes_on() -> None:
 
 def _is_auth(data: bytes, of: Host) -> bool:
     """Alice's response to IKE_AUTH."""
-    return of.name == "alice" and data[18] == ExchangeType.IKE_AUTH and bool(data[19] & 0x20)
+    return of.name == "alice" and _answers_auth(data)
+
+
+def _answers_auth(data: bytes) -> bool:
+    return data[18] == ExchangeType.IKE_AUTH and bool(data[19] & 0x20)
 
 
 def test_nothing_is_broken_before_the_peer_has_the_response_that_makes_the_new_one() -> None:
@@ -66,3 +70,77 @@ def test_nothing_is_broken_before_the_peer_has_the_response_that_makes_the_new_o
     assert_one_tunnel(alice, bob)
     assert len(alice.endpoint.sessions()) == 1
     assert alice.failures == bob.failures == []
+
+
+def assert_all_arrives(network: Network, seconds: float) -> None:
+    """Whatever the hosts send, there is somebody who takes it."""
+    alice, bob = network.people["alice"], network.people["bob"]
+    end = network.now + seconds
+    while network.now < end:
+        for host, other in ((alice, bob), (bob, alice)):
+            sa = outbound(host)
+            assert sa is not None
+            assert sa.outbound_spi in other.sas, f"{other.name} does not have it at {network.now}"
+        network.run(0.1)
+
+
+def test_the_end_of_an_old_one_does_not_prove_the_newest_of_several() -> None:
+    """Alice has the second one, and ends the first; her third is up on bob's side alone."""
+    network = Network()
+    alice, bob = pair(network)
+    network.connect(alice, "bob")
+    network.run(1)
+    lost = {("alice", ExchangeType.INFORMATIONAL)}
+    network.on_send = lambda host, data, _path: None if (host.name, data[18]) in lost else data
+    network.connect(alice, "bob", again=True)
+    network.run(0.1)
+    lost.add(("bob", ExchangeType.IKE_AUTH))
+    network.connect(alice, "bob", again=True)
+    network.run(0.1)
+    lost.discard(("alice", ExchangeType.INFORMATIONAL))
+    assert len(bob.endpoint.sessions()) == 3
+    assert_all_arrives(network, 10)
+    network.on_send = lambda _host, data, _path: data
+    assert_all_arrives(network, 30)
+    assert_one_tunnel(alice, bob)
+    assert alice.failures == bob.failures == []
+
+
+def test_of_two_that_crossed_none_is_closed_before_the_peer_has_the_other() -> None:
+    """By the nonces, who has got its response first is to close what it has, or the other is."""
+    for seed in range(8):
+        lost: set[str] = set()
+        network = Network(seed)
+        alice, bob = pair(network)
+        network.on_send = lambda host, data, _path, lost=lost: (  # type: ignore[misc]
+            None if host.name in lost and _answers_auth(data) else data
+        )
+        lost |= {"alice", "bob"}
+        network.connect(alice, "bob")
+        network.connect(bob, "alice")
+        network.run(0.1)
+        lost.discard("alice")
+        network.run(0.6)
+        assert_all_arrives(network, 3)
+        lost.clear()
+        assert_all_arrives(network, 30)
+        assert_one_tunnel(alice, bob)
+        assert alice.failures == bob.failures == []
+
+
+def test_what_the_peer_has_no_response_for_yet_is_not_ended_without_it() -> None:
+    """Bob's attempt, of which he hears only after alice's later one has taken its place."""
+    for seed in range(8):
+        network = Network(seed)
+        alice, bob = pair(network)
+        network.on_send = lambda host, data, _path: None if _is_auth(data, of=host) else data
+        network.connect(bob, "alice")
+        network.run(0.2)
+        assert alice.sas
+        assert not bob.sas
+        network.connect(alice, "bob", again=True)
+        network.run(3)
+        network.on_send = lambda _host, data, _path: data
+        assert_all_arrives(network, 30)
+        assert_one_tunnel(alice, bob)
+        assert alice.failures == bob.failures == []

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from hushwire.explain.outcome import Moved, PeerMisbehaved
+from hushwire.explain.outcome import ClosedByUs, Moved, PeerMisbehaved
 from hushwire.ike.states import Established
 from hushwire.ike.tasks import mobike
 from hushwire.sa.association import Address, Encapsulation, Path
@@ -416,3 +416,14 @@ def test_who_is_about_to_end_the_ike_sa_still_answers_a_check_of_its_address() -
     network.deliver(alice, inside.seal(header, (cookie,)), scene.path_to(alice))
     answers = [data for name, data, _ in network.sent[sent:] if name == "alice" and data[19] & 0x20]
     assert [cookie_of(inside, data) for data in answers] == [cookie.data]
+
+
+def test_who_moves_while_it_says_goodbye_says_it_from_there() -> None:
+    network = Network()
+    alice, bob = at_home(network)
+    network.on_send = lambda _host, data, path: None if path.local.ip == HOME else data
+    network.close(alice)
+    network.settle(alice, AWAY)
+    network.run(0.1)
+    assert not bob.sas
+    assert alice.saw(ClosedByUs) == [ClosedByUs("bob", acknowledged=True)]

@@ -62,6 +62,8 @@ def protected(session: Session, incoming: Incoming, peers: Sequence[Peer], turn:
         )
         if session.mobility is None:  # RFC 4555 §3.8: else only by UPDATE_SA_ADDRESSES
             life.moved(session, incoming.path, turn)
+        else:
+            session.mobility.came_from = incoming.path.remote
         payloads = opened.payloads
         turn.trace.opened(payloads)
         check_inner(opened.header, payloads)
@@ -248,8 +250,10 @@ def _ended_by_peer(
         # Another one stands, or may stand already at the peer: then the end of this one is none.
         redundant = session.sessions.has_another(session)
         heir = session.sessions.another(session) if redundant else None
-        if heir is not None and isinstance(heir.state, Established):
-            heir.state.children.begun(turn)  # that is why it deletes this one (§2.8.3)
+        only = session.sessions.only_other(session)
+        if only is not None and isinstance(only.state, Established):
+            # That is why it deletes this one (§2.8.3). Of several, it may not have the newest yet.
+            only.state.children.begun(turn)
         outcome = None if redundant else ClosedByPeer(peer.name)
         closing.fail(session, outcome, turn, heir)
 

@@ -28,7 +28,7 @@ def reconnected(session: Session, path: Path, turn: Turn) -> None:
         # A request that the peer knows already, sent once more, does not make it follow.
         session.unconfirmed = 2 if session.link.window.busy else 1
         if session.unconfirmed == 1:
-            _ask_whether_it_lives(session, state, turn)
+            ask_whether_it_lives(session, state, turn)
 
 
 def confirmed(session: Session, state: Established, turn: Turn) -> None:
@@ -36,7 +36,7 @@ def confirmed(session: Session, state: Established, turn: Turn) -> None:
     if session.unconfirmed == 1:
         turn.report(Reconnected(session.peer_name, str(session.link.path.remote.ip)))
     elif session.unconfirmed == 2:
-        _ask_whether_it_lives(session, state, turn)
+        ask_whether_it_lives(session, state, turn)
     session.unconfirmed = max(0, session.unconfirmed - 1)
 
 
@@ -45,7 +45,7 @@ def moved(session: Session, path: Path, turn: Turn) -> None:
     connections.follow(session.link, session.state, path, turn)
 
 
-def _ask_whether_it_lives(session: Session, state: Established | Replaced, turn: Turn) -> None:
+def ask_whether_it_lives(session: Session, state: Established | Replaced, turn: Turn) -> None:
     """An empty INFORMATIONAL (§2.4); by coming it also shows the path that we use."""
     session.doing = job = Liveness()
     session.link.request(state.secrets, job.exchange, informational.LIVENESS, turn)
@@ -119,7 +119,7 @@ def work(session: Session, turn: Turn) -> None:
     if isinstance(state, Replaced):
         roaming.announce(session, state, turn)
         if not session.link.window.busy and turn.now >= session.heard_at + state.liveness:
-            _ask_whether_it_lives(session, state, turn)
+            ask_whether_it_lives(session, state, turn)
     if not isinstance(state, Established) or session.predecessor is not None:
         return
     children, may_make = state.children, turn.now >= session.retry_at
@@ -127,7 +127,7 @@ def work(session: Session, turn: Turn) -> None:
         roaming.inform(session, state, turn)
     elif session.awaited is not None:  # what the peer has begun goes first
         if turn.now >= session.heard_at + state.verified.peer.liveness:
-            _ask_whether_it_lives(session, state, turn)
+            ask_whether_it_lives(session, state, turn)
     elif children.deleting(turn.now) or session.unwanted:
         _delete_children(session, state, turn)
     elif may_make and session.rekey_at <= turn.now:
@@ -143,7 +143,7 @@ def work(session: Session, turn: Turn) -> None:
         if roaming.check(session, state):  # nothing heard for a while
             roaming.inform(session, state, turn)
         else:
-            _ask_whether_it_lives(session, state, turn)
+            ask_whether_it_lives(session, state, turn)
 
 
 def used(session: Session, spi: int, octets: int, packets: int, turn: Turn) -> None:

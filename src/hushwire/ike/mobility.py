@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 
-from hushwire.sa.association import Path
+from hushwire.sa.association import Address, Path
 
 IpAddress = IPv4Address | IPv6Address
 
@@ -35,6 +35,7 @@ class Mobility:
     Flags say what is still to be told: `update`, where we are now (by who began the first IKE SA);
     `announce`, which addresses we have. `unproved` is where the peer says that it is, until it has
     answered from there (§3.7). `searching`: nothing is heard on the path, others are tried.
+    `came_from` is where the last genuine message came from, which alone moves nobody (§3.8).
     """
 
     peer_addresses: frozenset[IpAddress] = frozenset()
@@ -43,5 +44,6 @@ class Mobility:
     announce: bool = False
     unproved: Path | None = None
     searching: bool = False
+    came_from: Address | None = None
     cut: bool = False  # there was no way to the peer
     proved: IpAddress | None = None  # where the peer has shown to be

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from hushwire.explain.outcome import DuplicateClosed, PeerReplaced
-from hushwire.ike import closing
+from hushwire.ike import closing, life
 from hushwire.ike.connections import may_try_tcp
 from hushwire.ike.inputs import Turn
 from hushwire.ike.session import Session
@@ -75,8 +75,11 @@ class Rivals:
             crossed = other.role is not new.role and new.created_at <= state.since
             if crossed and not other.heir:
                 self._close_one(new, other, turn)
-            elif new.role is Role.INITIATOR:
+            elif new.role is Role.INITIATOR and _is_known(other):
                 closing.close(other, turn, quiet=True, heir=new)
+            elif new.role is Role.INITIATOR:
+                # The peer's, whose response is on its way, before a Delete can be understood.
+                other.useless_at, other.rests_on = turn.now + _RESPONSE_SECONDS, other
             elif new.initial_contact:
                 turn.report(PeerReplaced(name))
                 closing.drop(other, turn)
@@ -90,21 +93,25 @@ class Rivals:
         for session in self._sessions:
             if session.useless_at > turn.now or session.predecessor is not None:
                 continue
-            if session.rests_on is not None and not _is_known(session.rests_on):
+            other = session.rests_on
+            if other is not None and not _is_known(other):
                 session.useless_at = turn.now + _RESPONSE_SECONDS
+                _ask(other, turn)
                 continue
             session.useless_at, session.rests_on = math.inf, None
             closing.close_useless(session, turn)
 
     def _close_one(self, new: Session, old: Session, turn: Turn) -> None:
-        loser = min((new, old), key=_lowest_nonce)
+        loser, winner = sorted((new, old), key=_lowest_nonce)
         turn.report(DuplicateClosed(loser.peer_name))
         if loser.role is Role.INITIATOR:
             # The other one is the peer's, and our response that gives it to the peer on its way.
-            loser.useless_at = turn.now + _RESPONSE_SECONDS
+            loser.useless_at, loser.rests_on = turn.now + _RESPONSE_SECONDS, winner
         else:
-            # The peer closes it; if it does not know the rule, we do, a little later.
+            # The peer closes it, when it has our response; if it does not know the rule, we do, a
+            # little later.
             self._doubt(loser, turn)
+            loser.rests_on = loser
 
     def _doubt(self, session: Session, turn: Turn) -> None:
         session.useless_at = turn.now + self._sessions.limits.useless_seconds
@@ -116,6 +123,12 @@ def _is_known(session: Session) -> bool:
     if not isinstance(state, Established):
         return True
     return session.heard_at > state.since or not any(child.awaits for child in state.children)
+
+
+def _ask(session: Session, turn: Turn) -> None:
+    """The answer shows that it is known."""
+    if isinstance(session.state, Established) and not session.link.window.busy:
+        life.ask_whether_it_lives(session, session.state, turn)
 
 
 def _lowest_nonce(session: Session) -> bytes:

@@ -19,7 +19,7 @@ from hushwire.ike.jobs import Inform, Liveness
 from hushwire.ike.link import NATT_PORT, Link, Request
 from hushwire.ike.mobility import IpAddress, Mobility
 from hushwire.ike.session import Session
-from hushwire.ike.states import AuthSent, Established, InitSent, IntermediateSent, Replaced
+from hushwire.ike.states import AuthSent, Closing, Established, InitSent, IntermediateSent, Replaced
 from hushwire.ike.tasks import mobike
 from hushwire.sa.association import Address, Carrier, ChildSa, Encapsulation, Path
 from hushwire.wire.ike.message import Payload, every
@@ -68,7 +68,8 @@ def look(session: Session, turn: Turn) -> None:
             name = session.peer_name
             closing.closed(session, turn)
             turn.reauthenticate(name)
-        case Replaced() if is_new and source is not None:
+        case Replaced() | Closing() if is_new and source is not None:
+            # §3.5: what is not answered yet, also that it ends, is said again from there.
             _go(session, _from(source, link), turn)
             if session.mobility is not None:
                 session.mobility.announce = not link.opener
@@ -99,21 +100,24 @@ def _move(
         mobility.cut = False
 
 
-def _find_another(session: Session, mobility: Mobility) -> bool:
-    """Try the next of the peer's addresses to which there is a way (§3.10)."""
+def _find_another(
+    session: Session, mobility: Mobility, more: frozenset[Address] = frozenset()
+) -> bool:
+    """Try the next of the peer's addresses to which there is a way (§3.10), or of `more`."""
     link, sources = session.link, session.sessions.surroundings.sources
     state = session.state
     if not isinstance(state, Established):
         return False
-    known = {ip for ip in mobility.peer_addresses if not _is_inside(state, ip)}
-    known.add(link.path.remote.ip)
-    there = sorted(known & sources.keys(), key=lambda ip: (ip.version, int(ip)))
-    later = [ip for ip in there if (ip.version, int(ip)) > _order(link.path.remote.ip)]
-    target = next((ip for ip in [*later, *there] if ip != link.path.remote.ip), None)
+    local, here, _ = link.path
+    told = {Address(ip, NATT_PORT) for ip in mobility.peer_addresses & sources.keys()}
+    known = [to for to in told | more if to != here and not _is_inside(state, to.ip)]
+    there = sorted(known, key=_order)
+    later = [to for to in there if _order(to) > _order(here)]
+    target = next(iter([*later, *there]), None)
     if target is None or not link.opener:
         return False
     mobility.searching = mobility.update = True
-    link.path = Path(Address(sources[target], NATT_PORT), Address(target, NATT_PORT))
+    link.path = Path(Address(sources.get(target.ip, local.ip), NATT_PORT), target)
     return True
 
 
@@ -121,7 +125,16 @@ def search(session: Session, tries: int) -> None:
     """A request has been sent so often, and nothing came back."""
     mobility = session.mobility
     if mobility is not None and tries >= SEARCH_AFTER_TRIES:
-        _find_another(session, mobility)
+        _find_another(session, mobility, _mapped(session, mobility))
+
+
+def _mapped(session: Session, mobility: Mobility) -> frozenset[Address]:
+    """Where the NAT before the peer sends from, or did: by IKE and by ESP."""
+    state = session.state
+    if not isinstance(state, Established) or not state.secrets.nat.peer_alone_is_behind:
+        return frozenset()
+    by_esp = {child.sa.path.remote for child in state.children.live}
+    return frozenset(by_esp | {mobility.came_from or session.link.path.remote})
 
 
 def heard(session: Session, incoming: Incoming) -> None:
@@ -148,8 +161,8 @@ def _from(source: IpAddress, link: Link) -> Path:
     return Path(local._replace(ip=source), remote)
 
 
-def _order(address: IpAddress) -> tuple[int, int]:
-    return address.version, int(address)
+def _order(address: Address) -> tuple[int, int, int]:
+    return address.ip.version, int(address.ip), address.port
 
 
 # Our exchanges.

@@ -61,11 +61,22 @@ class Sessions:
 
     def another(self, session: Session) -> Session | None:
         """The newest other IKE SA with the same peer that is established and has CHILD_SAs."""
-        for other in reversed(self._by_spi.values()):
-            same = other is not session and other.peer_name == session.peer_name
-            if same and isinstance(other.state, Established) and other.state.children.live:
-                return other
-        return None
+        return next(reversed(self._others(session)), None)
+
+    def only_other(self, session: Session) -> Session | None:
+        """The same, unless there are several."""
+        others = self._others(session)
+        return others[0] if len(others) == 1 else None
+
+    def _others(self, session: Session) -> list[Session]:
+        return [
+            other
+            for other in self
+            if other is not session
+            and other.peer_name == session.peer_name
+            and isinstance(other.state, Established)
+            and other.state.children.live
+        ]
 
     def has_another(self, session: Session) -> bool:
         """Is there, or may there be already at the peer, another IKE SA with the same peer?"""
