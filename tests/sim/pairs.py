@@ -60,8 +60,9 @@ class Life:
             self.random.uniform(0.0, 0.3),
             (0.005, self.random.choice((0.01, 0.1, 0.5))),
         )
-        # The gentle kind has patience enough for 30 % loss: no IKE SA ends by it.
-        patience = Patience(0.5, 1.1, 25) if self.gentle else Patience()
+        # The gentle kind has patience enough for 30 % loss, and for a peer that cannot answer as
+        # long as the storm lasts (it waits for IKE_AUTH where we were): no IKE SA ends by it.
+        patience = Patience(0.5, 1.1, 28) if self.gentle else Patience()
         nat = self.random.random() < 0.3
         inside = self.random.choice(_INSIDE) if nat else frozenset()
         self.network = Storm(seed, weather, inside=inside)

@@ -11,7 +11,7 @@ AT_ONCE = 8
 
 # Lives that once ended otherwise: a duplicate rekeyed while its own rekeying crosses, and the like.
 SEEDS_OF_BEFORE = [128, 197, 686, 748, 2640, 3164, 3476, 12224, 15745]
-SEEDS_OF_BEFORE += [30132, 62890, 64132, 69006, 70368, 300018]
+SEEDS_OF_BEFORE += [30132, 39350, 62890, 64132, 69006, 70368, 77316, 77474, 300018]
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, AT_ONCE))

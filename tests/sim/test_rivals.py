@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 from hushwire.sa.association import Path
 from hushwire.wire.registry import ExchangeType
-from tests.sim.network import Host, Network, Weather, assert_one_tunnel, pair
+from tests.sim.network import ADDRESSES, Host, Network, Weather, assert_one_tunnel, pair
 from tests.sim.storm import outbound
 
 
@@ -144,3 +146,23 @@ def test_what_the_peer_has_no_response_for_yet_is_not_ended_without_it() -> None
         assert_all_arrives(network, 30)
         assert_one_tunnel(alice, bob)
         assert alice.failures == bob.failures == []
+
+
+def test_what_the_peer_has_given_up_is_not_gone_on_with() -> None:
+    """Alice moves before bob's response reaches her, begins anew, and ends the old one."""
+    network = Network()
+    alice, bob = pair(network)
+    network.connect(alice, "bob")
+    network.run(1)
+    network.settle(alice, ADDRESSES["alice"])
+    network.on_send = lambda host, data, _path: (
+        None if host is bob and _answers_auth(data) else data
+    )
+    network.connect(alice, "bob", again=True)
+    network.run(3)
+    assert len(bob.endpoint.sessions()) == 2
+    network.on_send = lambda _host, data, _path: data
+    network.settle(alice, ip_address("203.0.113.7"))
+    assert_all_arrives(network, 30)
+    assert_one_tunnel(alice, bob)
+    assert alice.failures == bob.failures == []

@@ -427,3 +427,15 @@ def test_who_moves_while_it_says_goodbye_says_it_from_there() -> None:
     network.run(0.1)
     assert not bob.sas
     assert alice.saw(ClosedByUs) == [ClosedByUs("bob", acknowledged=True)]
+
+
+@pytest.mark.parametrize("who", ["alice", "bob"])
+def test_who_moves_while_the_peer_says_goodbye_hears_it_there(who: str) -> None:
+    network = Network()
+    alice, bob = at_home(network)
+    mover, other = (alice, bob) if who == "alice" else (bob, alice)
+    network.settle(mover, AWAY)
+    network.close(other)  # says so where the mover is no more
+    network.run(0.1)
+    assert not mover.sas
+    assert other.saw(ClosedByUs) == [ClosedByUs(who, acknowledged=True)]

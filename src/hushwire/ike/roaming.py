@@ -297,8 +297,15 @@ def answer(session: Session, request: Request, turn: Turn) -> tuple[Payload, ...
         return ()
     told = mobike.read(request.payloads, path)
     echo = mobike.cookie2(told.cookie)
+    used = link.path.remote.ip
+    # §3.6: what we use is not the peer's any more.
+    gone = told.addresses is not None and used not in {*told.addresses, path.remote.ip}
     if not isinstance(state, Established):
-        return echo  # it is about to end, and is where it says all the same
+        # It is about to end, and the peer has to hear of that where it is by now (§3.5, §3.6).
+        if (gone if link.opener else told.update) and not told.changed_on_the_way:
+            link.path = path
+            link.resend(turn)
+        return echo
     if (told.update or told.addresses is not None) and told.changed_on_the_way:
         return (Notify(NotifyType.UNEXPECTED_NAT_DETECTED), *echo)
     if told.update and not link.opener:
@@ -307,8 +314,7 @@ def answer(session: Session, request: Request, turn: Turn) -> tuple[Payload, ...
         _follow(session, mobility, state, request, turn)
     if told.addresses is not None:
         mobility.peer_addresses = told.addresses - {path.remote.ip}
-        if link.opener and link.path.remote.ip not in {*told.addresses, path.remote.ip}:
-            # §3.6: what we use is not the peer's any more.
+        if link.opener and gone:
             link.path, mobility.update = path, True
     hashes: tuple[Payload, ...] = ()
     if any(n.type == NotifyType.NAT_DETECTION_SOURCE_IP for n in every(request.payloads, Notify)):

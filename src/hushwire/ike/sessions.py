@@ -19,6 +19,7 @@ from hushwire.ike.tasks.rekey import NewIke
 from hushwire.sa.association import FIRST_FREE_SPI, Address, Carrier, ChildSa, Path
 
 _NEWS_RATE, _NEWS_BURST = 0.2, 10.0
+_FORSAKEN_TRIES = 2
 
 
 class Sessions:
@@ -64,8 +65,10 @@ class Sessions:
         return next(reversed(self._others(session)), None)
 
     def only_other(self, session: Session) -> Session | None:
-        """The same, unless there are several."""
+        """The same, unless there are several that the peer may have."""
         others = self._others(session)
+        if len(others) > 1:
+            others = [other for other in others if not _is_forsaken(other)]
         return others[0] if len(others) == 1 else None
 
     def _others(self, session: Session) -> list[Session]:
@@ -144,6 +147,20 @@ class Sessions:
             spi = int.from_bytes(self._rng(4), "big")
             if spi >= FIRST_FREE_SPI and spi not in taken:
                 return spi
+
+
+def _is_forsaken(session: Session) -> bool:
+    """Has the peer shown nothing since its IKE_AUTH, and not answered what we ask?
+
+    Then it never got our response, and has given that attempt up (RFC 7296 §2.4).
+    """
+    state = session.state
+    return (
+        isinstance(state, Established)
+        and session.heard_at <= state.since
+        and all(child.awaits for child in state.children)
+        and session.link.window.sent >= _FORSAKEN_TRIES
+    )
 
 
 def _inbound_spis(session: Session) -> list[int]:
