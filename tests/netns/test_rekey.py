@@ -89,6 +89,7 @@ def test_a_new_ike_sa_takes_the_place_of_the_old_one_without_loss(topology: Topo
     """Reauthentication: make before break (RFC 7296 §2.8.3)."""
     alice, bob = sides(topology)
     alice.write(reauth_after="2s")
+    bob.write(start="wait")  # no two that cross, of which one is closed
     programs = both_up(alice, bob, at_once=False)
     before = spis(alice)
     with traffic(topology):

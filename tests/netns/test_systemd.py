@@ -129,6 +129,7 @@ def test_up_starts_the_unit_and_down_stops_it(
     topology: Topology, booted: tuple[Systemd, Side, Side]
 ) -> None:
     systemd, _, bob = booted
+    bob.write(start="wait")  # the tunnel is alice's alone: the last that she says is that it is up
     second = bob.run()
     done = systemd.run("hushwire", "up", TUNNEL)
     assert done.returncode == 0, done.stdout + done.stderr
